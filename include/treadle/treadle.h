@@ -1,0 +1,17 @@
+/*
+ * treadle.h: the whole public interface: run Transformer models in the CTranslate2 format.
+ *
+ *   trd_base.h        status codes, errors, version, log, allocator
+ *   trd_model.h       open and inspect model directories
+ *   trd_device.h      the devices of this machine
+ *   trd_translator.h  translate and score with encoder-decoder models
+ */
+#ifndef TREADLE_H
+#define TREADLE_H
+
+#include "trd_base.h"
+#include "trd_device.h"
+#include "trd_model.h"
+#include "trd_translator.h"
+
+#endif /* TREADLE_H */

@@ -1,0 +1,32 @@
+/* device.h: the registry of devices, selection by name, placement of threads by hwloc, and memory limits. */
+#ifndef TRDI_DEVICE_H
+#define TRDI_DEVICE_H
+
+#include "backend/backend.h"
+#include "treadle/trd_device.h"
+
+/** One device, opened at most once per process; lives until the process ends or trdi_device_release() drops the last use. */
+typedef struct trdi_device {
+    const trdi_backend_ops *ops;
+    void             *impl;      /**< the back end's device, open */
+    trdi_device_facts facts;
+} trdi_device;
+
+/**
+ * Choose and open a device. selector: NULL or "" (TREADLE_DEVICE, else "cpu"), "cpu", "auto", "cpu:0", a part of a device's
+ * name; "cuda", "opencl", "gpu": TRD_E_INVALID with why they are not to be had.
+ */
+trd_status trdi_device_acquire(const char *selector, trdi_device **out);
+void trdi_device_release(trdi_device *device);
+
+/** Threads a worker uses for intra_threads (0 = OMP_NUM_THREADS if a positive number, else min(4, cores allowed)). */
+int32_t trdi_device_default_threads(int32_t intra_threads);
+
+/** Cores that this process may use (affinity and cgroup quota), at least 1. */
+int64_t trdi_device_cores_allowed(void);
+
+/** Pins threads: thread t of the context's worker goes to allowed core (first + t) % cores. For trdi_queue_options.thread_start. */
+typedef struct trdi_pin { int64_t first_core; } trdi_pin;
+void trdi_device_pin_thread(void *pin, int32_t thread);
+
+#endif
