@@ -1,0 +1,206 @@
+/* files.c: mapped files, paths, atomic writing. */
+#include "core/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+
+#if !defined(_WIN32)
+#include <sys/mman.h>
+#endif
+
+#ifndef O_CLOEXEC
+#define O_CLOEXEC 0
+#endif
+#ifndef O_BINARY
+#define O_BINARY 0
+#endif
+
+#if !defined(_WIN32)
+static trd_status map_descriptor(int descriptor, const char *path, size_t bytes, trdi_file_map *out)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (memory == MAP_FAILED) return trdi_fail(TRD_E_IO, "cannot map file '%s' (%zu bytes): %s", path, bytes, strerror(errno));
+    *out = (trdi_file_map){ memory, bytes, memory };
+    return TRD_OK;
+}
+
+static void unmap(trdi_file_map *map) { (void)munmap(map->handle, map->bytes); }
+#else
+static trd_status map_descriptor(int descriptor, const char *path, size_t bytes, trdi_file_map *out)
+{
+    char *memory = trdi_alloc(bytes);
+    if (memory == NULL) return trdi_fail(TRD_E_MEMORY, "file '%s': %zu bytes", path, bytes);
+    for (size_t done = 0; done < bytes;) {
+        const size_t left = bytes - done;
+        const int got = read(descriptor, memory + done, left < 1u << 30 ? (unsigned)left : 1u << 30);
+        if (got <= 0) {
+            trdi_free(memory);
+            return trdi_fail(TRD_E_IO, "cannot read file '%s' at byte %zu", path, done);
+        }
+        done += (size_t)got;
+    }
+    *out = (trdi_file_map){ (const uint8_t *)memory, bytes, memory };
+    return TRD_OK;
+}
+
+static void unmap(trdi_file_map *map) { trdi_free(map->handle); }
+#endif
+
+trd_status trdi_file_map_open(const char *path, trdi_file_map *out)
+{
+    *out = (trdi_file_map){ 0 };
+    const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_BINARY);
+    if (descriptor < 0) return trdi_fail(TRD_E_IO, "cannot open file '%s': %s", path, strerror(errno));
+    struct stat facts;
+    trd_status status = TRD_OK;
+    if (fstat(descriptor, &facts) != 0) {
+        status = trdi_fail(TRD_E_IO, "cannot open file '%s': %s", path, strerror(errno));
+    } else if (!S_ISREG(facts.st_mode)) {
+        status = trdi_fail(TRD_E_IO, "cannot open file '%s': not a regular file", path);
+    } else if ((uint64_t)facts.st_size > SIZE_MAX) {
+        status = trdi_fail(TRD_E_IO, "cannot open file '%s': too large to map", path);
+    } else if (facts.st_size > 0) {
+        status = map_descriptor(descriptor, path, (size_t)facts.st_size, out);
+    }
+    (void)close(descriptor);
+    return status;
+}
+
+void trdi_file_map_close(trdi_file_map *map)
+{
+    if (map->handle != NULL) unmap(map);
+    *map = (trdi_file_map){ 0 };
+}
+
+bool trdi_file_identify(const char *path, trdi_file_identity *out)
+{
+    struct stat facts;
+    *out = (trdi_file_identity){ 0 };
+    if (stat(path, &facts) != 0) return false;
+    out->device = (uint64_t)facts.st_dev;
+    out->inode = (uint64_t)facts.st_ino;
+    out->bytes = (uint64_t)facts.st_size;
+#if defined(_WIN32) || defined(__APPLE__)
+    out->modified_ns = (int64_t)facts.st_mtime * 1000000000;
+#else
+    out->modified_ns = (int64_t)facts.st_mtim.tv_sec * 1000000000 + facts.st_mtim.tv_nsec;
+#endif
+    return true;
+}
+
+bool trdi_file_readable(const char *path)
+{
+    FILE *stream = fopen(path, "rb");
+    if (stream == NULL) return false;
+    (void)fclose(stream);
+    struct stat facts;
+    return stat(path, &facts) == 0 && !S_ISDIR(facts.st_mode);
+}
+
+char *trdi_path_join(const char *folder, const char *name)
+{
+    const size_t a = strlen(folder), b = strlen(name);
+    const bool slash = a != 0 && folder[a - 1] != '/';
+    char *path = trdi_alloc(a + b + 2);
+    if (path == NULL) return NULL;
+    memcpy(path, folder, a);
+    if (slash) path[a] = '/';
+    memcpy(path + a + (slash ? 1 : 0), name, b + 1);
+    return path;
+}
+
+static int make_folder(const char *path)
+{
+#if defined(_WIN32)
+    return mkdir(path);
+#else
+    return mkdir(path, 0700);
+#endif
+}
+
+trd_status trdi_make_folders(const char *path)
+{
+    char *copy = trdi_strndup(path, strlen(path));
+    if (copy == NULL) return trdi_fail(TRD_E_MEMORY, "folder '%s': out of memory", path);
+    trd_status status = TRD_OK;
+    const size_t length = strlen(copy);
+    for (size_t i = 1; i <= length && status == TRD_OK; i++) {
+        if (copy[i] != '/' && copy[i] != '\0') continue;
+        const char kept = copy[i];
+        copy[i] = '\0';
+        if (make_folder(copy) != 0 && errno != EEXIST && (kept == '\0' || (errno != EROFS && errno != EACCES))) {
+            status = trdi_fail(TRD_E_IO, "cannot make folder '%s': %s", copy, strerror(errno));
+        }
+        copy[i] = kept;
+    }
+    trdi_free(copy);
+    return status;
+}
+
+trd_status trdi_atomic_file_open(const char *path, trdi_atomic_file *file)
+{
+    static atomic_uint counter;
+    *file = (trdi_atomic_file){ 0 };
+    const size_t length = strlen(path);
+    const size_t room = length + 64;
+    file->path = trdi_strndup(path, length);
+    file->temporary = trdi_alloc(room);
+    if (file->path == NULL || file->temporary == NULL) {
+        trdi_atomic_file_abandon(file);
+        return trdi_fail(TRD_E_MEMORY, "file '%s': out of memory", path);
+    }
+    (void)snprintf(file->temporary, room, "%s.%ld.%u.tmp", path, (long)getpid(), atomic_fetch_add(&counter, 1));
+    const int descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_BINARY, 0600);
+    if (descriptor >= 0) file->stream = fdopen(descriptor, "wb");
+    if (file->stream != NULL) return TRD_OK;
+    const int error = errno;
+    if (descriptor >= 0) {
+        (void)close(descriptor);
+        (void)unlink(file->temporary);
+    }
+    trdi_free(file->temporary);
+    file->temporary = NULL;
+    trdi_atomic_file_abandon(file);
+    return trdi_fail(TRD_E_IO, "cannot create a file beside '%s': %s", path, strerror(error));
+}
+
+static bool flush_to_disk(FILE *stream)
+{
+    if (fflush(stream) != 0 || ferror(stream)) return false;
+#if defined(_WIN32)
+    return true;
+#else
+    return fsync(fileno(stream)) == 0;
+#endif
+}
+
+trd_status trdi_atomic_file_commit(trdi_atomic_file *file)
+{
+    trd_status status = TRD_OK;
+    const bool flushed = flush_to_disk(file->stream);
+    const bool closed = fclose(file->stream) == 0;
+    file->stream = NULL;
+    if (!flushed || !closed || rename(file->temporary, file->path) != 0) {
+        status = trdi_fail(TRD_E_IO, "cannot write file '%s': %s", file->path, strerror(errno));
+    } else {
+        trdi_free(file->temporary);
+        file->temporary = NULL;
+    }
+    trdi_atomic_file_abandon(file);
+    return status;
+}
+
+void trdi_atomic_file_abandon(trdi_atomic_file *file)
+{
+    if (file->stream != NULL) (void)fclose(file->stream);
+    if (file->temporary != NULL) (void)unlink(file->temporary);
+    trdi_free(file->temporary);
+    trdi_free(file->path);
+    *file = (trdi_atomic_file){ 0 };
+}

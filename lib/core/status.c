@@ -1,0 +1,74 @@
+/* status.c: status texts, this thread's last-error text, version and element types. */
+#include "core/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/platform.h"
+
+static TRDI_THREAD_LOCAL char last_error[TRDI_ERROR_BYTES];
+
+const char *trd_status_text(trd_status status)
+{
+    switch (status) {
+#define STATUS_TEXT(name, value, text) case TRD_##name: return text;
+    TRD_STATUS_LIST(STATUS_TEXT)
+#undef STATUS_TEXT
+    }
+    return "unknown status";
+}
+
+const char *trd_last_error(void) { return last_error; }
+
+const char *trd_version(void) { return TRDI_VERSION; }
+
+trd_status trdi_fail(trd_status code, const char *format, ...)
+{
+    /* Formatted aside first: an argument may be the old text. */
+    char text[TRDI_ERROR_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    memcpy(last_error, text, strlen(text) + 1);
+    return code;
+}
+
+trd_status trdi_fail_within(trd_status code, const char *format, ...)
+{
+    char text[TRDI_ERROR_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    int used = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (used < 0) used = 0;
+    if ((size_t)used >= sizeof text) used = (int)sizeof text - 1;
+    const int more = snprintf(text + used, sizeof text - (size_t)used, ": %s", last_error);
+    (void)more; /* a cut text is fine */
+    memcpy(last_error, text, strlen(text) + 1);
+    return code;
+}
+
+const char *trd_dtype_name(trd_dtype dtype)
+{
+    switch (dtype) {
+    case TRD_DTYPE_F32: return "f32";
+    case TRD_DTYPE_I8: return "i8";
+    case TRD_DTYPE_I16: return "i16";
+    case TRD_DTYPE_I32: return "i32";
+    case TRD_DTYPE_F16: return "f16";
+    case TRD_DTYPE_BF16: return "bf16";
+    }
+    return "?";
+}
+
+size_t trd_dtype_bytes(trd_dtype dtype)
+{
+    switch (dtype) {
+    case TRD_DTYPE_F32: case TRD_DTYPE_I32: return 4;
+    case TRD_DTYPE_I16: case TRD_DTYPE_F16: case TRD_DTYPE_BF16: return 2;
+    case TRD_DTYPE_I8: return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,73 @@
+/* threads.c: POSIX threads with checked creation and the monotonic clock. */
+#if defined(__linux__)
+#define _GNU_SOURCE /* pthread_setname_np */
+#endif
+#include "core/threads.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "core/alloc.h"
+
+trd_status trdi_mutex_init(trdi_mutex *mutex)
+{
+    const int error = pthread_mutex_init(mutex, NULL);
+    return error == 0 ? TRD_OK : trdi_fail(TRD_E_MEMORY, "mutex: error %d", error);
+}
+
+trd_status trdi_cond_init(trdi_cond *cond)
+{
+    pthread_condattr_t attributes;
+    int error = pthread_condattr_init(&attributes);
+    if (error == 0) {
+        error = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+        if (error == 0) error = pthread_cond_init(cond, &attributes);
+        (void)pthread_condattr_destroy(&attributes);
+    }
+    return error == 0 ? TRD_OK : trdi_fail(TRD_E_MEMORY, "condition: error %d", error);
+}
+
+bool trdi_cond_wait_until(trdi_cond *cond, trdi_mutex *mutex, int64_t deadline_ns)
+{
+    struct timespec deadline;
+    deadline.tv_sec = (time_t)(deadline_ns / 1000000000);
+    deadline.tv_nsec = (long)(deadline_ns % 1000000000);
+    return pthread_cond_timedwait(cond, mutex, &deadline) == 0;
+}
+
+typedef struct thread_start {
+    void *(*function)(void *);
+    void *argument;
+    char name[16];
+} thread_start;
+
+static void *run_thread(void *memory)
+{
+    const thread_start start = *(const thread_start *)memory;
+    trdi_free(memory);
+#if defined(__linux__)
+    (void)pthread_setname_np(pthread_self(), start.name);
+#endif
+    return start.function(start.argument);
+}
+
+trd_status trdi_thread_start(trdi_thread *thread, const char *name, void *(*function)(void *), void *argument)
+{
+    thread_start *start = trdi_calloc(1, sizeof *start);
+    if (start == NULL) return trdi_fail(TRD_E_MEMORY, "thread '%s': out of memory", name);
+    start->function = function;
+    start->argument = argument;
+    const size_t length = strlen(name);
+    memcpy(start->name, name, length < sizeof start->name ? length : sizeof start->name - 1);
+    const int error = pthread_create(thread, NULL, run_thread, start);
+    if (error == 0) return TRD_OK;
+    trdi_free(start);
+    return trdi_fail(TRD_E_MEMORY, "thread '%s' cannot be started: error %d", name, error);
+}
+
+int64_t trdi_now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
