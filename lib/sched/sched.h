@@ -3,6 +3,8 @@
  *
  * A job is embedded in what the executor understands. Its life: NEW -> QUEUED (in the backlog) -> RUNNING (admitted by an executor)
  * -> DONE, with a status and text. A worker is one thread: it admits jobs while its executor accepts them, then steps.
+ *
+ * Locks: a call's mutex, then the scheduler's, and only trdi_job_cancel() holds both. No executor function runs under either.
  */
 #ifndef TRDI_SCHED_H
 #define TRDI_SCHED_H
@@ -28,12 +30,14 @@ void trdi_call_destroy(trdi_call *call);
 /** Wake whoever waits on the call (an executor has put an event where the owner will look). */
 void trdi_call_notify(trdi_call *call);
 
-/** Embedded, first member or not, in the executor's own job. Zero-initialise, then set call and weight. */
+/** Embedded, first member or not, in the executor's own job. Zero-initialise, then set call. A job runs once. */
 typedef struct trdi_job {
-    trdi_call      *call;      /**< borrowed until the job is DONE */
+    trdi_call      *call;      /**< borrowed until the job is DONE, and during trdi_job_cancel() */
     struct trdi_job *next;     /**< private to the scheduler, and to the executor while RUNNING */
-    trdi_scheduler *scheduler; /**< private */
+    trdi_scheduler *scheduler; /**< private; guarded by the call's mutex; NULL before submission and once DONE */
+    uint64_t        sequence;  /**< private: place in the order of submission */
     int32_t         state;     /**< trdi_job_state; guarded by the scheduler's mutex, except that the owner may read it after the call ended */
+    bool            refused;   /**< private: a worker had no room for it */
     atomic_bool     cancel;    /**< set by trdi_job_cancel(); executors look at it between steps */
     trd_status      status;    /**< valid once DONE */
     char            error[TRDI_ERROR_BYTES];
@@ -41,7 +45,10 @@ typedef struct trdi_job {
 
 /** What a worker drives. All functions run on the worker's thread. */
 typedef struct trdi_executor_ops {
-    /** Take a job, or leave it (*accepted = false) because there is no room now. An error fails the job alone. */
+    /**
+     * Take a job, or leave it (*accepted = false) because there is no room now; an executor without jobs has room. An error fails
+     * the job alone. The executor may complete the job here already, and then says that it accepted it.
+     */
     trd_status (*admit)(void *executor, trdi_job *job, bool *accepted);
     /** Advance all admitted jobs by one step; end jobs through trdi_job_complete(). An error fails all admitted jobs (evict). */
     trd_status (*step)(void *executor);
@@ -63,18 +70,32 @@ typedef struct trdi_worker_setup {
 
 /** Start the workers; waits until every executor is open; the first failure is returned with its text. */
 trd_status trdi_scheduler_create(const trdi_worker_setup *setup, trdi_scheduler **out);
-/** Run everything that waits, stop, join. NULL does nothing. */
+/** Run everything that waits or is being submitted, stop, join. NULL does nothing. Not from a worker's thread. */
 void trdi_scheduler_destroy(trdi_scheduler *scheduler);
 
-/** Put n jobs into the backlog, in order; blocks while it is full. jobs[i]->call->n_pending grows by one each. */
+/**
+ * Put n jobs into the backlog, in order; blocks while it is full. jobs[i]->call->n_pending grows by one each, before the first of
+ * them can run. A job cancelled before it found room ends with TRD_E_CANCELLED.
+ *
+ * @return TRD_OK; TRD_E_STATE when the scheduler is being destroyed: no job was touched
+ */
 trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n);
-/** Ask for the job's end: waiting jobs end at once with TRD_E_CANCELLED, running ones within a step. */
+/** Ask for the job's end: waiting jobs end at once with TRD_E_CANCELLED, running ones within a step. Any thread, any state, the scheduler gone too. */
 void trdi_job_cancel(trdi_job *job);
-/** Called by executors: the job is over. text NULL or "" = no text. Decrements counts before it publishes. */
+/**
+ * Called by executors, on the worker's thread: the job is over. text NULL or "" = no text. Decrements counts before it publishes;
+ * the job may be freed by its owner before this returns.
+ */
 void trdi_job_complete(trdi_job *job, trd_status status, const char *text);
-/** Wait until every job of the call is DONE or *n_notified differs from the call's count (then it is updated). @return true when all are done */
+/**
+ * Wait until every job of the call is DONE or *n_notified differs from the call's count (then it is updated).
+ *
+ * @param n_notified  NULL waits for the jobs alone
+ * @return true when all are done; the call may then be destroyed
+ */
 bool trdi_call_wait(trdi_call *call, uint64_t *n_notified);
 
+/** Jobs that wait in the backlog, and jobs submitted that have not ended: these, the running ones and those whose submission blocks. */
 void trdi_scheduler_counts(trdi_scheduler *scheduler, int64_t *queued, int64_t *active);
 
 #endif
