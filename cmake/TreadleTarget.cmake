@@ -8,6 +8,9 @@ function(treadle_private_target target)
         C_VISIBILITY_PRESET hidden
         POSITION_INDEPENDENT_CODE ON)
     target_compile_definitions(${target} PRIVATE _POSIX_C_SOURCE=200809L TRD_BUILDING)
+    if(WIN32)
+        target_compile_definitions(${target} PRIVATE __USE_MINGW_ANSI_STDIO=1)
+    endif()
     target_compile_options(${target} PRIVATE
         -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
         -ffp-contract=off -fno-math-errno)

@@ -40,12 +40,10 @@ trd_status trdi_fail_within(trd_status code, const char *format, ...)
     char text[TRDI_ERROR_BYTES];
     va_list arguments;
     va_start(arguments, format);
-    int used = vsnprintf(text, sizeof text, format, arguments);
+    (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (used < 0) used = 0;
-    if ((size_t)used >= sizeof text) used = (int)sizeof text - 1;
-    const int more = snprintf(text + used, sizeof text - (size_t)used, ": %s", last_error);
-    (void)more; /* a cut text is fine */
+    strncat(text, ": ", sizeof text - strlen(text) - 1); /* a cut text is fine */
+    strncat(text, last_error, sizeof text - strlen(text) - 1);
     memcpy(last_error, text, strlen(text) + 1);
     return code;
 }

@@ -4,7 +4,10 @@
 
 #include "treadle/trd_base.h"
 
-#if defined(__GNUC__)
+#if defined(__MINGW32__) && !defined(__clang__)
+/* C99 formats: mingw-w64 has them with __USE_MINGW_ANSI_STDIO, which the build defines. */
+#define TRDI_PRINTF(format_index, first) __attribute__((format(gnu_printf, format_index, first)))
+#elif defined(__GNUC__)
 #define TRDI_PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
 #else
 #define TRDI_PRINTF(format_index, first)

@@ -1,0 +1,186 @@
+/*
+ * test_abi.c: values of the public constants, sizes and offsets of the public structs on 64-bit systems. A change here breaks programs that are already
+ * compiled: fields may only be appended to structs that carry their size, and then only the struct's SIZE line changes.
+ */
+#include "check.h"
+#include "treadle/treadle.h"
+
+#define SIZE(type, size) { #type, "", sizeof(type), size }
+#define FIELD(type, field, offset) { #type, "." #field, offsetof(type, field), offset }
+#define VALUE(name, value) { #name, NULL, (size_t)(name), value }
+
+static const struct {
+    const char *type, *field;
+    size_t      got, want;
+} pinned[] = {
+    VALUE(TRD_OK, 0), VALUE(TRD_E_INVALID, 1), VALUE(TRD_E_MEMORY, 2), VALUE(TRD_E_IO, 3), VALUE(TRD_E_FORMAT, 4),
+    VALUE(TRD_E_UNSUPPORTED, 5), VALUE(TRD_E_RANGE, 6), VALUE(TRD_E_STATE, 7), VALUE(TRD_E_CANCELLED, 8),
+    VALUE(TRD_E_TIMEOUT, 9), VALUE(TRD_E_BUSY, 10), VALUE(TRD_E_DEVICE, 11), VALUE(TRD_E_FORKED, 12),
+    VALUE(TRD_E_INTERNAL, 13),
+    VALUE(TRD_DTYPE_F32, 0), VALUE(TRD_DTYPE_I8, 1), VALUE(TRD_DTYPE_I16, 2), VALUE(TRD_DTYPE_I32, 3),
+    VALUE(TRD_DTYPE_F16, 4), VALUE(TRD_DTYPE_BF16, 5),
+    VALUE(TRD_LOG_OFF, 0), VALUE(TRD_LOG_ERROR, 1), VALUE(TRD_LOG_WARNING, 2), VALUE(TRD_LOG_INFO, 3),
+    VALUE(TRD_LOG_DEBUG, 4), VALUE(TRD_LOG_TRACE, 5),
+    VALUE(TRD_VOCABULARY_TARGET, 0), VALUE(TRD_VOCABULARY_SOURCE, 1),
+    VALUE(TRD_RNG_PHILOX, 0), VALUE(TRD_RNG_MT19937, 1),
+
+    SIZE(trd_allocator, 24),
+    FIELD(trd_allocator, context, 0),
+    FIELD(trd_allocator, alloc, 8),
+    FIELD(trd_allocator, free, 16),
+
+    SIZE(trd_device_info, 72),
+    FIELD(trd_device_info, struct_size, 0),
+    FIELD(trd_device_info, id, 8),
+    FIELD(trd_device_info, name, 16),
+    FIELD(trd_device_info, backend, 24),
+    FIELD(trd_device_info, isa, 32),
+    FIELD(trd_device_info, n_compute_units, 40),
+    FIELD(trd_device_info, memory_bytes, 48),
+    FIELD(trd_device_info, compute_types, 56),
+    FIELD(trd_device_info, unusable, 64),
+
+    SIZE(trd_file, 24),
+    FIELD(trd_file, name, 0),
+    FIELD(trd_file, data, 8),
+    FIELD(trd_file, bytes, 16),
+
+    SIZE(trd_model_info, 216),
+    FIELD(trd_model_info, struct_size, 0),
+    FIELD(trd_model_info, name, 8),
+    FIELD(trd_model_info, family, 16),
+    FIELD(trd_model_info, spec, 24),
+    FIELD(trd_model_info, spec_revision, 32),
+    FIELD(trd_model_info, binary_version, 40),
+    FIELD(trd_model_info, stored_type, 48),
+    FIELD(trd_model_info, n_encoder_layers, 56),
+    FIELD(trd_model_info, n_decoder_layers, 64),
+    FIELD(trd_model_info, d_model, 72),
+    FIELD(trd_model_info, d_ffn, 80),
+    FIELD(trd_model_info, n_heads, 88),
+    FIELD(trd_model_info, n_heads_kv, 96),
+    FIELD(trd_model_info, head_dim, 104),
+    FIELD(trd_model_info, n_source_features, 112),
+    FIELD(trd_model_info, source_vocabulary_size, 120),
+    FIELD(trd_model_info, target_vocabulary_size, 128),
+    FIELD(trd_model_info, n_parameters, 136),
+    FIELD(trd_model_info, n_variables, 144),
+    FIELD(trd_model_info, n_aliases, 152),
+    FIELD(trd_model_info, weight_bytes, 160),
+    FIELD(trd_model_info, unk_token, 168),
+    FIELD(trd_model_info, bos_token, 176),
+    FIELD(trd_model_info, eos_token, 184),
+    FIELD(trd_model_info, decoder_start_token, 192),
+    FIELD(trd_model_info, add_source_bos, 200),
+    FIELD(trd_model_info, add_source_eos, 201),
+    FIELD(trd_model_info, has_vocabulary_map, 202),
+    FIELD(trd_model_info, runs_on, 208),
+
+    SIZE(trd_model_tensor, 72),
+    FIELD(trd_model_tensor, struct_size, 0),
+    FIELD(trd_model_tensor, name, 8),
+    FIELD(trd_model_tensor, dtype, 16),
+    FIELD(trd_model_tensor, rank, 20),
+    FIELD(trd_model_tensor, dims, 24),
+    FIELD(trd_model_tensor, bytes, 56),
+    FIELD(trd_model_tensor, alias_of, 64),
+
+    SIZE(trd_sequences, 48),
+    FIELD(trd_sequences, n, 0),
+    FIELD(trd_sequences, lengths, 8),
+    FIELD(trd_sequences, tokens, 16),
+    FIELD(trd_sequences, bytes, 24),
+    FIELD(trd_sequences, byte_lengths, 32),
+    FIELD(trd_sequences, ids, 40),
+
+    SIZE(trd_translator_options, 56),
+    FIELD(trd_translator_options, struct_size, 0),
+    FIELD(trd_translator_options, device, 8),
+    FIELD(trd_translator_options, compute_type, 16),
+    FIELD(trd_translator_options, inter_threads, 24),
+    FIELD(trd_translator_options, intra_threads, 28),
+    FIELD(trd_translator_options, max_queued_batches, 32),
+    FIELD(trd_translator_options, cpu_core_offset, 36),
+    FIELD(trd_translator_options, max_batch_rows, 40),
+    FIELD(trd_translator_options, cache_dir, 48),
+
+    SIZE(trd_translator_info, 72),
+    FIELD(trd_translator_info, struct_size, 0),
+    FIELD(trd_translator_info, device, 8),
+    FIELD(trd_translator_info, device_name, 16),
+    FIELD(trd_translator_info, compute_type, 24),
+    FIELD(trd_translator_info, compute_type_note, 32),
+    FIELD(trd_translator_info, n_workers, 40),
+    FIELD(trd_translator_info, n_threads, 44),
+    FIELD(trd_translator_info, n_queued, 48),
+    FIELD(trd_translator_info, n_active, 56),
+    FIELD(trd_translator_info, weights_from_cache, 64),
+
+    SIZE(trd_step_result, 72),
+    FIELD(trd_step_result, step, 0),
+    FIELD(trd_step_result, example, 8),
+    FIELD(trd_step_result, hypothesis, 16),
+    FIELD(trd_step_result, token_id, 24),
+    FIELD(trd_step_result, token, 32),
+    FIELD(trd_step_result, has_log_prob, 40),
+    FIELD(trd_step_result, log_prob, 44),
+    FIELD(trd_step_result, logits, 48),
+    FIELD(trd_step_result, n_logits, 56),
+    FIELD(trd_step_result, is_last, 64),
+
+    SIZE(trd_decoding_options, 264),
+    FIELD(trd_decoding_options, struct_size, 0),
+    FIELD(trd_decoding_options, beam_size, 8),
+    FIELD(trd_decoding_options, patience, 16),
+    FIELD(trd_decoding_options, num_hypotheses, 24),
+    FIELD(trd_decoding_options, length_penalty, 32),
+    FIELD(trd_decoding_options, coverage_penalty, 36),
+    FIELD(trd_decoding_options, repetition_penalty, 40),
+    FIELD(trd_decoding_options, no_repeat_ngram_size, 48),
+    FIELD(trd_decoding_options, disable_unk, 56),
+    FIELD(trd_decoding_options, return_end_token, 57),
+    FIELD(trd_decoding_options, use_vmap, 58),
+    FIELD(trd_decoding_options, replace_unknowns, 59),
+    FIELD(trd_decoding_options, return_scores, 60),
+    FIELD(trd_decoding_options, return_logits, 61),
+    FIELD(trd_decoding_options, return_attention, 62),
+    FIELD(trd_decoding_options, return_alternatives, 63),
+    FIELD(trd_decoding_options, min_alternative_expansion_prob, 64),
+    FIELD(trd_decoding_options, prefix_bias_beta, 68),
+    FIELD(trd_decoding_options, max_input_length, 72),
+    FIELD(trd_decoding_options, max_decoding_length, 80),
+    FIELD(trd_decoding_options, min_decoding_length, 88),
+    FIELD(trd_decoding_options, sampling_topk, 96),
+    FIELD(trd_decoding_options, sampling_topp, 104),
+    FIELD(trd_decoding_options, sampling_temperature, 108),
+    FIELD(trd_decoding_options, seed, 112),
+    FIELD(trd_decoding_options, has_seed, 120),
+    FIELD(trd_decoding_options, rng, 124),
+    FIELD(trd_decoding_options, suppress_sequences, 128),
+    FIELD(trd_decoding_options, has_end_tokens, 176),
+    FIELD(trd_decoding_options, end_tokens, 184),
+    FIELD(trd_decoding_options, on_step, 232),
+    FIELD(trd_decoding_options, on_step_context, 240),
+    FIELD(trd_decoding_options, max_batch_size, 248),
+    FIELD(trd_decoding_options, batch_by_tokens, 256),
+
+    SIZE(trd_scoring_options, 24),
+    FIELD(trd_scoring_options, struct_size, 0),
+    FIELD(trd_scoring_options, max_input_length, 8),
+    FIELD(trd_scoring_options, offset, 16),
+};
+
+int main(void)
+{
+    if (sizeof(void *) != 8 || sizeof(size_t) != 8) SKIP("pointers have %zu bytes, the table is for 8", sizeof(void *));
+    int n_wrong = 0;
+    for (size_t i = 0; i < sizeof pinned / sizeof pinned[0]; i++) {
+        if (pinned[i].got == pinned[i].want) continue;
+        const char *field = pinned[i].field;
+        const char *what = field == NULL ? "value" : field[0] == '\0' ? "size" : "offset";
+        fprintf(stderr, "%s%s: %s %zu, pinned %zu\n", pinned[i].type, field != NULL ? field : "", what, pinned[i].got,
+                pinned[i].want);
+        n_wrong++;
+    }
+    return n_wrong == 0 ? 0 : 1;
+}

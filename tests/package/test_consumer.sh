@@ -1,0 +1,98 @@
+#!/bin/sh
+# test_consumer.sh WAY: builds the consumer against an installed treadle, or against its sources, and runs it. The environment
+# (from CMakeLists.txt): TREADLE_SOURCE, TREADLE_BUILD, TREADLE_VERSION, CC, CMAKE.
+set -eu
+
+way=$1
+consumer=$TREADLE_SOURCE/tests/package/consumer
+work=$TREADLE_BUILD/package
+dir=$work/$way
+
+fail() { echo "test_consumer.sh $way: $*" >&2; exit 1; }
+
+# with_cmake PREFIX OPTION...: the consumer by CMake, with PREFIX searched first.
+with_cmake() {
+    prefix=$1
+    shift
+    rm -rf "$dir"
+    "$CMAKE" -G Ninja -S "$consumer" -B "$dir" -DCMAKE_C_COMPILER="$CC" -DCMAKE_BUILD_TYPE=Release \
+        -DCMAKE_PREFIX_PATH="$prefix" "$@"
+    "$CMAKE" --build "$dir"
+}
+
+# with_pkg_config PREFIX OPTION...: the consumer by the compiler alone; the options go to pkg-config.
+with_pkg_config() {
+    prefix=$1
+    shift
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name treadle.pc)")
+    export PKG_CONFIG_PATH
+    [ "$(pkg-config --modversion treadle)" = "$TREADLE_VERSION" ] || fail "treadle.pc: another version"
+    # shellcheck disable=SC2046  # pkg-config prints words
+    "$CC" -o "$dir/consumer" "$consumer/consumer.c" $(pkg-config --cflags --libs "$@" treadle)
+}
+
+# linked yes|no: does the consumer need libtreadle.so.0?
+linked() {
+    if readelf -d "$dir/consumer" | grep -q 'NEEDED.*libtreadle\.so\.0'; then got=yes; else got=no; fi
+    [ "$got" = "$1" ] || fail "linked with the shared library: $got, wanted $1"
+}
+
+library_dir() { dirname "$(find "$1" -name 'libtreadle.*' | head -n 1)"; }
+
+case $way in
+install)
+    rm -rf "$work/prefix" "$work/moved" "$work/static-only"
+    "$CMAKE" --install "$TREADLE_BUILD" --prefix "$work/prefix"
+    # A copy elsewhere: the packages must be relocatable. Another without the shared library, so that -ltreadle is the archive.
+    cp -R "$work/prefix" "$work/moved"
+    cp -R "$work/prefix" "$work/static-only"
+    find "$work/static-only" -name 'libtreadle.so*' -delete
+    exit 0
+    ;;
+cmake-shared)
+    with_cmake "$work/moved" -DTREADLE_USE=shared
+    linked yes
+    ;;
+cmake-default)
+    with_cmake "$work/prefix" -DTREADLE_USE=default
+    linked yes
+    ;;
+cmake-static)
+    with_cmake "$work/moved" -DTREADLE_USE=static
+    linked no
+    ;;
+pkgconfig-shared)
+    with_pkg_config "$work/moved"
+    linked yes
+    LD_LIBRARY_PATH=$(library_dir "$work/moved")
+    export LD_LIBRARY_PATH
+    ;;
+pkgconfig-static)
+    with_pkg_config "$work/static-only" --static
+    linked no
+    ;;
+subdirectory)
+    with_cmake "$work/none" -DTREADLE_USE=subdirectory -DTREADLE_SOURCE="$TREADLE_SOURCE" -DCMAKE_BUILD_TYPE=Debug
+    linked yes
+    ;;
+static-build)
+    # A build without the shared library: as a subproject, then installed and used by both kinds of package.
+    with_cmake "$work/none" -DTREADLE_USE=subdirectory -DTREADLE_SOURCE="$TREADLE_SOURCE" -DCMAKE_BUILD_TYPE=Debug \
+        -DBUILD_SHARED_LIBS=OFF -DTRD_INSTALL=ON -DTRD_WITH_OPENMP=OFF -DTRD_WITH_HWLOC=OFF
+    linked no
+    "$dir/consumer" "$TREADLE_VERSION"
+    rm -rf "$work/static-prefix"
+    "$CMAKE" --install "$dir" --prefix "$work/static-prefix"
+    dir=$work/static-build-cmake
+    with_cmake "$work/static-prefix" -DTREADLE_USE=default
+    linked no
+    "$dir/consumer" "$TREADLE_VERSION"
+    dir=$work/static-build-pkgconfig
+    with_pkg_config "$work/static-prefix"
+    linked no
+    ;;
+*) fail "no such way" ;;
+esac
+"$dir/consumer" "$TREADLE_VERSION"
