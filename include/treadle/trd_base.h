@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * trd_base.h: what every other header of the library needs: visibility, status codes, the text of the last failure,
  * version, log and allocator. Plain C11 or C++11 on standard headers only.
  */
@@ -9,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Marks what the library exports. Define TRD_STATIC to link the static library on Windows. */
 #if defined(TRD_STATIC)
 #define TRD_API
 #elif defined(_WIN32)

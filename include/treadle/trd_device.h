@@ -1,4 +1,7 @@
-/* trd_device.h: the devices of this machine and how they are named ("cpu:0"; later "opencl:0", "cuda:1"). */
+/**
+ * @file
+ * trd_device.h: the devices of this machine and how they are named ("cpu:0"; later "opencl:0", "cuda:1").
+ */
 #ifndef TRD_DEVICE_H
 #define TRD_DEVICE_H
 

@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * trd_model.h: open a model directory in the CTranslate2 format and look inside.
  * A trd_model is the checked description of the files; it uses no device. Translators are made from it (trd_translator.h).
  */
@@ -18,7 +19,7 @@ typedef struct trd_model trd_model;
 typedef struct trd_file {
     const char *name;   /**< "model.bin", "config.json", "shared_vocabulary.json" ... */
     const void *data;   /**< borrowed until trd_model_close() of the last user of the model */
-    size_t      bytes;
+    size_t      bytes;  /**< of data */
 } trd_file;
 
 /**
@@ -51,27 +52,30 @@ typedef struct trd_model_info {
     const char *name;                /**< the path or name it was opened with */
     const char *family;              /**< "sequence-to-sequence", "decoder-only", "encoder-only", "whisper" ... */
     const char *spec;                /**< specification name stored in the file; "" in binary version 1 */
-    int64_t     spec_revision;
-    int64_t     binary_version;
+    int64_t     spec_revision;       /**< revision of the specification, as stored */
+    int64_t     binary_version;      /**< of model.bin: 1 .. 6 */
     const char *stored_type;         /**< compute type of the stored weights: "float32", "int8_float32" ... */
-    int64_t     n_encoder_layers;
-    int64_t     n_decoder_layers;
+    int64_t     n_encoder_layers;    /**< 0 without an encoder */
+    int64_t     n_decoder_layers;    /**< 0 without a decoder */
     int64_t     d_model;             /**< hidden width of the decoder (encoder-only: of the encoder) */
     int64_t     d_ffn;               /**< feed-forward width of its first layer */
-    int64_t     n_heads;
-    int64_t     n_heads_kv;
-    int64_t     head_dim;
+    int64_t     n_heads;             /**< query heads */
+    int64_t     n_heads_kv;          /**< key and value heads; fewer than n_heads in multi-query and grouped attention */
+    int64_t     head_dim;            /**< width of one head */
     int64_t     n_source_features;   /**< number of encoder embedding tables; 0 without an encoder */
-    int64_t     source_vocabulary_size;
-    int64_t     target_vocabulary_size;
+    int64_t     source_vocabulary_size; /**< tokens of the first source vocabulary */
+    int64_t     target_vocabulary_size; /**< tokens of the target vocabulary, or of the only one */
     int64_t     n_parameters;        /**< elements of all stored tensors that are not aliases, scales excluded */
     int64_t     n_variables;         /**< stored variables */
-    int64_t     n_aliases;
+    int64_t     n_aliases;           /**< names that stand for a stored variable */
     int64_t     weight_bytes;        /**< bytes of all stored payloads */
-    const char *unk_token, *bos_token, *eos_token;
+    const char *unk_token;           /**< the unknown token */
+    const char *bos_token;           /**< begin of sequence */
+    const char *eos_token;           /**< end of sequence */
     const char *decoder_start_token; /**< NULL: the caller's prefix brings its own */
-    bool        add_source_bos, add_source_eos;
-    bool        has_vocabulary_map;
+    bool        add_source_bos;      /**< bos_token is put before every source */
+    bool        add_source_eos;      /**< eos_token is put after every source */
+    bool        has_vocabulary_map;  /**< a vmap.txt that can be used lies beside the model */
     const char *runs_on;             /**< what this build can do with it: "translator", or "" (inspection only) */
 } trd_model_info;
 
@@ -81,16 +85,17 @@ TRD_API trd_status trd_model_get_info(const trd_model *model, trd_model_info *in
 /** One stored variable or alias. Strings borrowed until trd_model_close(). */
 typedef struct trd_model_tensor {
     size_t      struct_size;   /**< set by the caller */
-    const char *name;
-    trd_dtype   dtype;
+    const char *name;          /**< as stored, e.g. "encoder/layer_0/ffn/linear_0/weight" */
+    trd_dtype   dtype;         /**< of its elements */
     int32_t     rank;          /**< 0: a scalar attribute */
     int64_t     dims[4];       /**< outermost first; 1 past the rank */
     int64_t     bytes;         /**< payload; 0 for an alias */
     const char *alias_of;      /**< NULL for a stored variable */
 } trd_model_tensor;
 
-/** Stored variables, then aliases, both in name order. */
+/** Number of stored variables and aliases. */
 TRD_API int64_t trd_model_tensor_count(const trd_model *model);
+/** Describe tensor i: stored variables, then aliases, both in name order. @return TRD_OK; TRD_E_RANGE; TRD_E_INVALID */
 TRD_API trd_status trd_model_get_tensor(const trd_model *model, int64_t i, trd_model_tensor *out);
 
 /** Which vocabulary. Feature k of a source with several is TRD_VOCABULARY_SOURCE + k. */

@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * trd_translator.h: translate and score with encoder-decoder Transformers.
  *
  * A trd_translator owns workers: each is one host thread with one queue of a device and one decoding engine. Calls are
@@ -66,15 +67,16 @@ TRD_API void trd_translator_destroy(trd_translator *translator);
 typedef struct trd_translator_info {
     size_t      struct_size;        /**< set by the caller */
     const char *device;             /**< "cpu:0" */
-    const char *device_name;
+    const char *device_name;        /**< as the vendor writes it */
     const char *compute_type;       /**< in effect, e.g. "float32" */
     const char *compute_type_note;  /**< why it differs from the stored type; "" if it does not */
-    int32_t     n_workers;
+    int32_t     n_workers;          /**< inter_threads in effect */
     int32_t     n_threads;          /**< of each worker */
     int64_t     n_queued;           /**< jobs waiting at this moment */
     int64_t     n_active;           /**< jobs waiting or running at this moment */
     bool        weights_from_cache; /**< the prepared weights were mapped from the cache file */
 } trd_translator_info;
+/** Fill info. @param info  struct_size set by the caller; that many bytes are filled. Threads: any. */
 TRD_API trd_status trd_translator_get_info(trd_translator *translator, trd_translator_info *info);
 
 /** How uniform numbers for sampling are made. */
@@ -88,13 +90,13 @@ typedef struct trd_step_result {
     int64_t      step;           /**< index of the decoding step, forced prefix included */
     int64_t      example;        /**< index in the caller's batch */
     int64_t      hypothesis;     /**< 0 .. num_hypotheses-1 when several samples are drawn */
-    int32_t      token_id;
-    const char  *token;
+    int32_t      token_id;       /**< the token chosen */
+    const char  *token;          /**< its text */
     bool         has_log_prob;   /**< only with return_scores */
     float        log_prob;       /**< of this token; 0 for a forced one */
     const float *logits;         /**< [n_logits] with return_logits, else NULL */
-    int64_t      n_logits;
-    bool         is_last;
+    int64_t      n_logits;       /**< size of the vocabulary with return_logits, else 0 */
+    bool         is_last;        /**< this hypothesis ends here */
 } trd_step_result;
 
 /**
@@ -136,10 +138,11 @@ typedef struct trd_decoding_options {
     bool     has_end_tokens;        /**< false: the model's end token */
     trd_sequences end_tokens;       /**< one sequence (.n = 1) with any number of tokens, also none */
     trd_step_callback on_step;      /**< NULL; greedy only */
-    void    *on_step_context;
+    void    *on_step_context;       /**< handed to on_step */
     int64_t  max_batch_size;        /**< 0: the call is one batch. Else only the grouping of mt19937 draws depends on it */
     bool     batch_by_tokens;       /**< false: max_batch_size counts examples */
 } trd_decoding_options;
+/** Fill in the defaults. @param size  sizeof(trd_decoding_options) as the caller was compiled */
 TRD_API void trd_decoding_options_init(trd_decoding_options *options, size_t size);
 
 /** How to score. Start from trd_scoring_options_init(). */
@@ -148,6 +151,7 @@ typedef struct trd_scoring_options {
     int64_t max_input_length;  /**< 1024; 0 is off */
     int64_t offset;            /**< 0; leading output tokens left out; >= 0 */
 } trd_scoring_options;
+/** Fill in the defaults. @param size  sizeof(trd_scoring_options) as the caller was compiled */
 TRD_API void trd_scoring_options_init(trd_scoring_options *options, size_t size);
 
 /** Results of one call, in the caller's order. Immutable; owned: trd_results_destroy(). */
@@ -179,6 +183,7 @@ TRD_API trd_status trd_translator_score(trd_translator *translator, const trd_se
                                         const trd_sequences *target, const trd_scoring_options *options,
                                         trd_results **out);
 
+/** Give results back, with everything that was borrowed from them. NULL does nothing. */
 TRD_API void trd_results_destroy(trd_results *results);
 /** Examples. */
 TRD_API int64_t trd_results_count(const trd_results *results);

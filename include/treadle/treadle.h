@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * treadle.h: the whole public interface: run Transformer models in the CTranslate2 format.
  *
  *   trd_base.h        status codes, errors, version, log, allocator
