@@ -14,15 +14,21 @@ typedef struct trdi_device {
 
 /**
  * Choose and open a device. selector: NULL or "" (TREADLE_DEVICE, else "cpu"), "cpu", "auto", "cpu:0", a part of a device's
- * name; "cuda", "opencl", "gpu": TRD_E_INVALID with why they are not to be had.
+ * name; "cuda", "opencl", "gpu": TRD_E_INVALID with why they are not to be had. Case does not matter.
  */
 trd_status trdi_device_acquire(const char *selector, trdi_device **out);
+/** NULL does nothing. */
 void trdi_device_release(trdi_device *device);
+
+/** Device i of the list, not opened: only ops and facts may be read. NULL past the last, or when a back end cannot list its devices. */
+const trdi_device *trdi_device_at(int64_t i);
+/** Line i of why something is not there; NULL past the last. Static. */
+const char *trdi_device_note(int64_t i);
 
 /** Threads a worker uses for intra_threads (0 = OMP_NUM_THREADS if a positive number, else min(4, cores allowed)). */
 int32_t trdi_device_default_threads(int32_t intra_threads);
 
-/** Cores that this process may use (affinity and cgroup quota), at least 1. */
+/** Cores that this process may use (affinity and cgroup quota, rounded up), at least 1; hardware threads of a core count once. */
 int64_t trdi_device_cores_allowed(void);
 
 /** Pins threads: thread t of the context's worker goes to allowed core (first + t) % cores. For trdi_queue_options.thread_start. */

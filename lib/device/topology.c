@@ -1,0 +1,146 @@
+/*
+ * topology.c: the only file that knows hwloc. Without it the C library's count of processors serves, and nothing is bound.
+ * What is read here lives as long as the process and is not memory of the library's allocator.
+ */
+#include "device/topology.h"
+
+#include <math.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/threads.h"
+#include "device/cgroup.h"
+
+static trdi_topology facts;
+static trdi_once once = TRDI_ONCE_INIT;
+
+#if defined(TRDI_HAVE_HWLOC)
+#include <hwloc.h>
+
+static hwloc_topology_t machine;  /* NULL until it is loaded */
+static hwloc_bitmap_t   allowed;  /* processing units */
+static hwloc_obj_type_t unit;     /* what counts as a core: HWLOC_OBJ_CORE, or HWLOC_OBJ_PU where no cores are known */
+
+/* Discovery of GPUs is the back ends' matter: their drivers must not be started by asking for the number of cores. */
+static void turn_off_gpu_components(hwloc_topology_t topology)
+{
+    static const char *const names[] = { "cuda", "nvml", "opencl", "rsmi", "levelzero", "gl" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        (void)hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, names[i]);
+}
+
+static hwloc_topology_t load_topology(void)
+{
+    hwloc_topology_t topology;
+    if (hwloc_topology_init(&topology) != 0) return NULL;
+    turn_off_gpu_components(topology);
+    if (hwloc_topology_load(topology) == 0) return topology;
+    hwloc_topology_destroy(topology);
+    return NULL;
+}
+
+static hwloc_bitmap_t load_allowed(hwloc_topology_t topology)
+{
+    hwloc_bitmap_t set = hwloc_bitmap_alloc();
+    if (set == NULL) return NULL;
+    /* Threads that we start inherit the affinity of the thread that starts them. */
+    if (hwloc_get_cpubind(topology, set, HWLOC_CPUBIND_THREAD) != 0) hwloc_bitmap_fill(set);
+    hwloc_bitmap_and(set, set, hwloc_topology_get_allowed_cpuset(topology));
+    if (!hwloc_bitmap_iszero(set)) return set;
+    hwloc_bitmap_free(set);
+    return NULL;
+}
+
+/* Core number index among the allowed ones, in hwloc's logical order; NULL past the last. */
+static hwloc_obj_t allowed_core(int64_t index)
+{
+    hwloc_obj_t core = NULL;
+    while ((core = hwloc_get_next_obj_by_type(machine, unit, core)) != NULL)
+        if (hwloc_bitmap_intersects(core->cpuset, allowed) && index-- == 0) return core;
+    return NULL;
+}
+
+static bool read_machine(void)
+{
+    const hwloc_topology_t topology = load_topology();
+    if (topology == NULL) return false;
+    allowed = load_allowed(topology);
+    if (allowed == NULL) {
+        hwloc_topology_destroy(topology);
+        return false;
+    }
+    machine = topology;
+    unit = hwloc_get_nbobjs_by_type(machine, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
+    while (allowed_core(facts.n_cores) != NULL) facts.n_cores++;
+    facts.memory_bytes = (int64_t)hwloc_get_root_obj(machine)->total_memory;
+    facts.note = hwloc_topology_is_thissystem(machine) ? "" : "threads are not bound: hwloc describes another machine";
+    return facts.n_cores > 0;
+}
+
+static void bind_thread(int64_t index)
+{
+    const hwloc_obj_t core = allowed_core(index);
+    hwloc_bitmap_t set = core != NULL ? hwloc_bitmap_dup(core->cpuset) : NULL;
+    if (set == NULL) return;
+    hwloc_bitmap_and(set, set, allowed);
+    if (hwloc_set_cpubind(machine, set, HWLOC_CPUBIND_THREAD) != 0)
+        trdi_log(TRD_LOG_WARNING, "a thread could not be bound to core %lld", (long long)index);
+    hwloc_bitmap_free(set);
+}
+
+#else
+
+static bool read_machine(void)
+{
+    return false;
+}
+
+static void bind_thread(int64_t index)
+{
+    (void)index;
+}
+
+#endif
+
+static void read_processors(void)
+{
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    facts.n_cores = n > 0 ? n : 1;
+    const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    facts.memory_bytes = pages > 0 && page_bytes > 0 ? (int64_t)pages * page_bytes : 0;
+#if defined(TRDI_HAVE_HWLOC)
+    facts.note = "threads are not bound: hwloc could not read this machine";
+#else
+    facts.note = "threads are not bound: built without hwloc";
+#endif
+}
+
+static void apply_cgroup(void)
+{
+    trdi_cgroup_limits limits;
+    trdi_cgroup_read("", &limits);
+    facts.n_usable = facts.n_cores;
+    if (limits.cpus > 0 && ceil(limits.cpus) < (double)facts.n_cores) facts.n_usable = (int64_t)ceil(limits.cpus);
+    if (limits.memory_bytes > 0 && (facts.memory_bytes == 0 || limits.memory_bytes < facts.memory_bytes))
+        facts.memory_bytes = limits.memory_bytes;
+}
+
+static void read_all(void)
+{
+    if (!read_machine()) read_processors();
+    apply_cgroup();
+}
+
+const trdi_topology *trdi_topology_get(void)
+{
+    trdi_once_run(&once, read_all);
+    return &facts;
+}
+
+void trdi_topology_bind(int64_t index)
+{
+    const trdi_topology *const topology = trdi_topology_get();
+    if (topology->note[0] != '\0') return;
+    const int64_t n = topology->n_cores;
+    bind_thread((index % n + n) % n);
+}
