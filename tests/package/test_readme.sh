@@ -1,0 +1,32 @@
+#!/bin/sh
+# test_readme.sh: the C program of README.md, taken from its text, compiles with the command that follows it, against the
+# installed library, and prints what the text says it prints. It stays within 20 lines or so.
+set -eu
+
+fail() { echo "test_readme.sh: $*" >&2; exit 1; }
+
+work=$TREADLE_BUILD/package/readme
+prefix=$TREADLE_BUILD/package/prefix
+rm -rf "$work"
+mkdir -p "$work"
+readme=$TREADLE_SOURCE/README.md
+# shellcheck disable=SC2016  # backquotes of Markdown
+awk '/^```c$/ { n++; inside = n == 1; next } /^```/ { inside = 0 } inside' "$readme" >"$work/translate.c"
+lines=$(grep -c . "$work/translate.c") || fail 'README.md has no C program'
+[ "$lines" -le 22 ] || fail "the program has $lines lines"
+want=$(sed -n 's/^It prints `\([^`]*\)`.*/\1/p' "$readme")
+[ -n "$want" ] || fail 'README.md does not say what it prints'
+
+PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name treadle.pc)")
+LD_LIBRARY_PATH=$(dirname "$(find "$prefix" -name libtreadle.so)")
+export PKG_CONFIG_PATH LD_LIBRARY_PATH
+build=$(grep -m 1 '^cc -o translate ' "$readme") || fail 'README.md has no line that compiles it'
+(cd "$work" && sh -c "CFLAGS='-Wall -Wextra'; $build")
+got=$(cd "$TREADLE_SOURCE" && "$work/translate")
+[ "$got" = "$want " ] || fail "printed \"$got\", wanted \"$want \""
+
+# A model that is not there: the text says so and the exit code is 1.
+status=0
+got=$(cd "$work" && ./translate) || status=$?
+[ $status = 1 ] || fail "exit code $status without the model"
+case $got in *models/g2p-en*) ;; *) fail "without the model it printed \"$got\"" ;; esac
