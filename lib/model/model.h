@@ -173,22 +173,45 @@ struct trd_model {
     int32_t          decoder_start_id;         /**< -1: the caller's prefix brings it */
     trdi_vocabulary_map *vocabulary_map;       /**< NULL = none */
     int64_t          binary_version;
+    const char      *unsupported;              /**< why this version cannot translate with it ("it is a decoder-only model"), or NULL */
     const char      *name;                     /**< path, or the name given with files */
     const char      *binary_path;              /**< of model.bin; NULL when opened from memory */
     struct trdi_model_private *private_part;
 };
 
+/**
+ * trd_model_open() and trd_model_open_files().
+ * @param files  NULL: name is a folder; else [n_files], borrowed for the call, their data until the model is closed
+ */
+trd_status trdi_model_open(const char *name, const trd_file *files, size_t n_files, trd_model **out);
 /** Share a model: one more trd_model_close() is needed. */
 trd_model *trdi_model_retain(trd_model *model);
+/** trd_model_close(). */
+void trdi_model_release(trd_model *model);
 /** A stored variable or alias by name; NULL if there is none. */
 const trdi_tensor *trdi_model_find(const trd_model *model, const char *name);
 /** Stored compute type, e.g. "int8_float32"; static. */
 const char *trdi_model_stored_type(const trd_model *model);
 /**
- * Unmap the payloads of a file-backed model once its weights are prepared elsewhere: tensor data become NULL, names and shapes
- * stay. trdi_model_remap() maps them again. Both count users and lock. No-ops for models from memory.
+ * A file-backed model is mapped when it is opened. Whoever reads payloads brackets that with map and unmap: at the last unmap the
+ * pages go, tensor data become NULL, names and shapes stay; a later map brings them back, or fails with TRD_E_IO if the file is no
+ * longer the one that was checked. Both count users and lock. No-ops for models from memory.
  */
 trd_status trdi_model_map(trd_model *model);
 void trdi_model_unmap(trd_model *model);
+
+/** Facts for inspection; texts are borrowed from the model. */
+typedef struct trdi_model_facts {
+    const char *spec;
+    int64_t spec_revision, n_variables, n_aliases;
+    int64_t n_parameters;       /**< elements of stored arrays, scales excluded */
+    int64_t weight_bytes;       /**< all payloads */
+    int64_t n_encoder_layers, n_decoder_layers, d_model, d_ffn, n_heads, n_heads_kv, head_dim;
+    const char *unk, *bos, *eos, *decoder_start;   /**< decoder_start: NULL = the caller's prefix brings it */
+} trdi_model_facts;
+void trdi_model_get_facts(const trd_model *model, trdi_model_facts *out);
+int64_t trdi_model_listed_count(const trd_model *model);
+/** Entry i of the list "stored variables, then aliases, each by name"; NULL past its end. *alias: the alias's own name, or NULL. */
+const trdi_tensor *trdi_model_listed(const trd_model *model, int64_t i, const char **alias);
 
 #endif
