@@ -61,7 +61,7 @@ trd_status trdi_attribute_int(const trdi_container *c, const char *scope, const 
     *out = rule.absent;
     const trdi_tensor *tensor = trdi_attribute_find(c, scope, name);
     if (tensor == NULL) return TRD_OK;
-    double value;
+    double value = 0.0;
     TRDI_TRY(read_scalar(c, scope, name, tensor, &value));
     if (value != floor(value) || value < (double)rule.low || value > (double)rule.high) {
         return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "the value is %.9g, must be an integer from %lld to %lld", value, (long long)rule.low, (long long)rule.high);
@@ -75,7 +75,7 @@ trd_status trdi_attribute_float(const trdi_container *c, const char *scope, cons
     *out = absent;
     const trdi_tensor *tensor = trdi_attribute_find(c, scope, name);
     if (tensor == NULL) return TRD_OK;
-    double value;
+    double value = 0.0;
     TRDI_TRY(read_scalar(c, scope, name, tensor, &value));
     *out = (float)value;
     return TRD_OK;
@@ -86,7 +86,7 @@ trd_status trdi_attribute_flag(const trdi_container *c, const char *scope, const
     *out = absent;
     const trdi_tensor *tensor = trdi_attribute_find(c, scope, name);
     if (tensor == NULL) return TRD_OK;
-    double value;
+    double value = 0.0;
     TRDI_TRY(read_scalar(c, scope, name, tensor, &value));
     *out = value != 0.0;
     return TRD_OK;
