@@ -20,6 +20,15 @@
 #ifndef O_BINARY
 #define O_BINARY 0
 #endif
+#ifndef O_NONBLOCK
+#define O_NONBLOCK 0
+#endif
+
+/* Opening a pipe without a writer must not hang, so that it can be refused. Regular files don't care. */
+static int open_to_read(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_BINARY | O_NONBLOCK);
+}
 
 #if !defined(_WIN32)
 static trd_status map_descriptor(int descriptor, const char *path, size_t bytes, trdi_file_map *out)
@@ -55,7 +64,7 @@ static void unmap(trdi_file_map *map) { trdi_free(map->handle); }
 trd_status trdi_file_map_open(const char *path, trdi_file_map *out)
 {
     *out = (trdi_file_map){ 0 };
-    const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_BINARY);
+    const int descriptor = open_to_read(path);
     if (descriptor < 0) return trdi_fail(TRD_E_IO, "cannot open file '%s': %s", path, strerror(errno));
     struct stat facts;
     trd_status status = TRD_OK;
@@ -96,11 +105,12 @@ bool trdi_file_identify(const char *path, trdi_file_identity *out)
 
 bool trdi_file_readable(const char *path)
 {
-    FILE *stream = fopen(path, "rb");
-    if (stream == NULL) return false;
-    (void)fclose(stream);
+    const int descriptor = open_to_read(path);
+    if (descriptor < 0) return false;
     struct stat facts;
-    return stat(path, &facts) == 0 && !S_ISDIR(facts.st_mode);
+    const bool readable = fstat(descriptor, &facts) == 0 && !S_ISDIR(facts.st_mode);
+    (void)close(descriptor);
+    return readable;
 }
 
 char *trdi_path_join(const char *folder, const char *name)
@@ -113,6 +123,12 @@ char *trdi_path_join(const char *folder, const char *name)
     if (slash) path[a] = '/';
     memcpy(path + a + (slash ? 1 : 0), name, b + 1);
     return path;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat facts;
+    return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
 static int make_folder(const char *path)
@@ -134,8 +150,9 @@ trd_status trdi_make_folders(const char *path)
         if (copy[i] != '/' && copy[i] != '\0') continue;
         const char kept = copy[i];
         copy[i] = '\0';
-        if (make_folder(copy) != 0 && errno != EEXIST && (kept == '\0' || (errno != EROFS && errno != EACCES))) {
-            status = trdi_fail(TRD_E_IO, "cannot make folder '%s': %s", copy, strerror(errno));
+        if (make_folder(copy) != 0) {
+            const int error = errno;
+            if (!is_folder(copy)) status = trdi_fail(TRD_E_IO, "cannot make folder '%s': %s", copy, strerror(error));
         }
         copy[i] = kept;
     }
@@ -143,9 +160,19 @@ trd_status trdi_make_folders(const char *path)
     return status;
 }
 
-trd_status trdi_atomic_file_open(const char *path, trdi_atomic_file *file)
+/* Names the file and creates it. A file of that name can be left from a process with our number that died: then another name. */
+static int create_temporary(trdi_atomic_file *file, size_t room)
 {
     static atomic_uint counter;
+    for (int attempt = 0;; attempt++) {
+        (void)snprintf(file->temporary, room, "%s.%ld.%u.tmp", file->path, (long)getpid(), atomic_fetch_add(&counter, 1));
+        const int descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_BINARY, 0600);
+        if (descriptor >= 0 || errno != EEXIST || attempt == 1000) return descriptor;
+    }
+}
+
+trd_status trdi_atomic_file_open(const char *path, trdi_atomic_file *file)
+{
     *file = (trdi_atomic_file){ 0 };
     const size_t length = strlen(path);
     const size_t room = length + 64;
@@ -155,8 +182,7 @@ trd_status trdi_atomic_file_open(const char *path, trdi_atomic_file *file)
         trdi_atomic_file_abandon(file);
         return trdi_fail(TRD_E_MEMORY, "file '%s': out of memory", path);
     }
-    (void)snprintf(file->temporary, room, "%s.%ld.%u.tmp", path, (long)getpid(), atomic_fetch_add(&counter, 1));
-    const int descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_BINARY, 0600);
+    const int descriptor = create_temporary(file, room);
     if (descriptor >= 0) file->stream = fdopen(descriptor, "wb");
     if (file->stream != NULL) return TRD_OK;
     const int error = errno;
@@ -183,11 +209,18 @@ static bool flush_to_disk(FILE *stream)
 trd_status trdi_atomic_file_commit(trdi_atomic_file *file)
 {
     trd_status status = TRD_OK;
-    const bool flushed = flush_to_disk(file->stream);
+    bool written = flush_to_disk(file->stream);
+    int error = errno;
     const bool closed = fclose(file->stream) == 0;
+    if (written && !closed) error = errno;
+    written = written && closed;
     file->stream = NULL;
-    if (!flushed || !closed || rename(file->temporary, file->path) != 0) {
-        status = trdi_fail(TRD_E_IO, "cannot write file '%s': %s", file->path, strerror(errno));
+    if (written && rename(file->temporary, file->path) != 0) {
+        error = errno;
+        written = false;
+    }
+    if (!written) {
+        status = trdi_fail(TRD_E_IO, "cannot write file '%s': %s", file->path, strerror(error));
     } else {
         trdi_free(file->temporary);
         file->temporary = NULL;
