@@ -4,6 +4,7 @@
 #endif
 #include "core/threads.h"
 
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -41,6 +42,33 @@ typedef struct thread_start {
     char name[16];
 } thread_start;
 
+#if !defined(_WIN32)
+/* Signals are the program's: its own threads shall handle them, save those that a thread causes itself and a profiler's clock. */
+static int block_signals(sigset_t *before)
+{
+    sigset_t all;
+    (void)sigfillset(&all);
+    static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGPROF };
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) (void)sigdelset(&all, own[i]);
+    return pthread_sigmask(SIG_SETMASK, &all, before);
+}
+#endif
+
+/* The new thread inherits the mask in force here. */
+static int create_thread(trdi_thread *thread, thread_start *start, void *(*run)(void *))
+{
+#if defined(_WIN32)
+    return pthread_create(thread, NULL, run, start);
+#else
+    sigset_t before;
+    int error = block_signals(&before);
+    if (error != 0) return error;
+    error = pthread_create(thread, NULL, run, start);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+#endif
+}
+
 static void *run_thread(void *memory)
 {
     const thread_start start = *(const thread_start *)memory;
@@ -59,7 +87,7 @@ trd_status trdi_thread_start(trdi_thread *thread, const char *name, void *(*func
     start->argument = argument;
     const size_t length = strlen(name);
     memcpy(start->name, name, length < sizeof start->name ? length : sizeof start->name - 1);
-    const int error = pthread_create(thread, NULL, run_thread, start);
+    const int error = create_thread(thread, start, run_thread);
     if (error == 0) return TRD_OK;
     trdi_free(start);
     return trdi_fail(TRD_E_MEMORY, "thread '%s' cannot be started: error %d", name, error);
