@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/threads.h"
 
 /* Length of the well-formed sequence at p (Unicode 15, table 3-7), or 0. */
 static size_t utf8_sequence(const unsigned char *p, size_t left)
@@ -71,10 +72,20 @@ struct trdi_string_map {
     size_t n_slots, n_used;    /* n_slots is a power of two; at most 5/8 used */
 };
 
-/* FNV-1a, 64 bits, with a final mix so that the low bits depend on all bytes. */
+static uint64_t seed;
+static trdi_once seed_once = TRDI_ONCE_INIT;
+
+/* Different in every process, so that no model file can be made whose vocabulary falls into one slot. */
+static void choose_seed(void)
+{
+    const uint64_t place = (uint64_t)(uintptr_t)&place;
+    seed = (14695981039346656037u ^ (uint64_t)trdi_now_ns()) + place * 0x9E3779B97F4A7C15u;
+}
+
+/* FNV-1a, 64 bits, from a seed, with a final mix so that the low bits depend on all bytes. */
 static uint64_t hash_bytes(const char *key, size_t bytes)
 {
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = seed;
     for (size_t i = 0; i < bytes; i++) hash = (hash ^ (unsigned char)key[i]) * 1099511628211u;
     return hash ^ (hash >> 32);
 }
@@ -104,6 +115,7 @@ static bool grow_map(trdi_string_map *map, size_t n_slots)
 
 trdi_string_map *trdi_string_map_create(size_t expected)
 {
+    trdi_once_run(&seed_once, choose_seed);
     size_t n_slots = 16;
     while (n_slots < SIZE_MAX / 4 && n_slots / 8 * 5 < expected) n_slots *= 2;
     trdi_string_map *map = trdi_calloc(1, sizeof *map);
