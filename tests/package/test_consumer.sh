@@ -63,6 +63,10 @@ cmake-static)
     with_cmake "$work/moved" -DTREADLE_USE=static
     linked no
     ;;
+cmake-static-cxx)
+    with_cmake "$work/moved" -DTREADLE_USE=static -DTREADLE_LANGUAGE=CXX
+    linked no
+    ;;
 pkgconfig-shared)
     with_pkg_config "$work/moved"
     linked yes
