@@ -73,7 +73,7 @@ if(OpenMP_C_LIB_NAMES)
 endif()
 treadle_feature_done(OPENMP OpenMP_C_FOUND "${OpenMP_C_VERSION} (${treadle_openmp_lib})" "install libgomp or libomp-dev")
 if(TREADLE_HAVE_OPENMP)
-    list(APPEND TREADLE_DEPENDENCIES OpenMP::OpenMP_C)
+    list(APPEND TREADLE_DEPENDENCIES ${OpenMP_C_LIBRARIES})     # the compiler's flag goes to the one file that needs it
     list(APPEND TREADLE_STATIC_LIBS ${OpenMP_C_LIB_NAMES})
 endif()
 

@@ -23,7 +23,7 @@ function(treadle_library target type)
         # OpenMP by the name of its library, so that users need not find an OpenMP of their own compiler.
         set(libraries ${TREADLE_DEPENDENCIES})
         if(TREADLE_HAVE_OPENMP)
-            list(REMOVE_ITEM libraries OpenMP::OpenMP_C)
+            list(REMOVE_ITEM libraries ${OpenMP_C_LIBRARIES})
             list(APPEND libraries ${OpenMP_C_LIB_NAMES})
         endif()
         target_link_libraries(${target} PRIVATE ${libraries})
