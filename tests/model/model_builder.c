@@ -233,7 +233,7 @@ static void put_tensor(built_file *f, const model_builder *b, const built_tensor
     put_number(f, (uint64_t)t->rank, 1);
     for (int i = 0; i < t->rank && i < 6; i++) {
         put_number(f, t->dims[i], 4);
-        elements *= t->dims[i];
+        if (elements <= INT32_MAX) elements *= t->dims[i];    /* more is never written out */
     }
     const size_t width = element_bytes(t->dtype);
     const bool invented = t->count >= 0;    /* the size is a lie: the payload stays small */
