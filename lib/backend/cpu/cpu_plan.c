@@ -1,0 +1,238 @@
+/*
+ * cpu_plan.c: queues and plans. A plan runs as a whole inside one team: every thread walks the list of operations, does its share
+ * of each, and meets the others at a barrier before the next. Nothing is allocated once scratch has grown to its size.
+ */
+#include <limits.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "core/alloc.h"
+#include "core/platform.h"
+
+typedef struct cpu_queue {
+    const trdi_cpu_kernels *kernels;
+    trdi_queue_options options;
+    unsigned serial;          /* tells threads that serve several queues apart */
+    void   **scratch;         /* [n_threads] */
+    size_t   scratch_bytes;   /* of each */
+    trdi_barrier barrier;
+} cpu_queue;
+
+typedef struct cpu_plan {
+    trdi_cpu_op *ops;
+    size_t n_ops;
+    size_t scratch_bytes;     /* of one thread, less what selections need */
+} cpu_plan;
+
+/* One run, as its threads see it. */
+typedef struct cpu_run {
+    cpu_queue *queue;
+    const cpu_plan *plan;
+    const trdi_step *step;
+    /* Operations from here on are not run. Set by thread 0 before the barrier that precedes them, read by all after it. */
+    atomic_size_t end;
+    atomic_uint   started;    /* orders what the caller wrote before what its threads read */
+} cpu_run;
+
+static const trdi_cpu_run runners[TRDI_N_OPS] = {
+    [TRDI_OP_EMBED] = trdi_cpu_run_embed,
+    [TRDI_OP_POSITIONS] = trdi_cpu_run_positions,
+    [TRDI_OP_NORM] = trdi_cpu_run_norm,
+    [TRDI_OP_LINEAR] = trdi_cpu_run_linear,
+    [TRDI_OP_MAP] = trdi_cpu_run_map,
+    [TRDI_OP_ROTARY] = trdi_cpu_run_rotary,
+    [TRDI_OP_KV_APPEND] = trdi_cpu_run_kv_append,
+    [TRDI_OP_KV_COPY] = trdi_cpu_run_kv_copy,
+    [TRDI_OP_ATTENTION] = trdi_cpu_run_attention,
+    [TRDI_OP_GATHER] = trdi_cpu_run_gather,
+    [TRDI_OP_EDIT] = trdi_cpu_run_edit,
+    [TRDI_OP_LOG_SOFTMAX] = trdi_cpu_run_log_softmax,
+    [TRDI_OP_SELECT] = trdi_cpu_run_select,
+};
+
+trd_status trdi_cpu_queue_create(void *device, const trdi_queue_options *options, void **out)
+{
+    static atomic_uint serials;
+    *out = NULL;
+    if (options->n_threads < 1) return trdi_fail(TRD_E_INVALID, "CPU queue: n_threads is %d", (int)options->n_threads);
+    cpu_queue *queue = trdi_calloc(1, sizeof *queue);
+    if (queue == NULL) return trdi_fail(TRD_E_MEMORY, "CPU queue: %zu bytes", sizeof *queue);
+    queue->kernels = ((const trdi_cpu_device *)device)->kernels;
+    queue->options = *options;
+    queue->serial = atomic_fetch_add(&serials, 1) + 1;
+    queue->scratch = trdi_calloc((size_t)options->n_threads, sizeof *queue->scratch);
+    if (queue->scratch == NULL) {
+        trdi_free(queue);
+        return trdi_fail(TRD_E_MEMORY, "CPU queue of %d threads", (int)options->n_threads);
+    }
+    const trd_status status = trdi_barrier_init(&queue->barrier);
+    if (status != TRD_OK) {
+        trdi_free(queue->scratch);
+        trdi_free(queue);
+        return status;
+    }
+    *out = queue;
+    return TRD_OK;
+}
+
+void trdi_cpu_queue_destroy(void *handle)
+{
+    cpu_queue *queue = handle;
+    if (queue == NULL) return;
+    for (int32_t t = 0; t < queue->options.n_threads; t++) trdi_free(queue->scratch[t]);
+    trdi_free(queue->scratch);
+    trdi_barrier_destroy(&queue->barrier);
+    trdi_free(queue);
+}
+
+static trd_status queue_reserve(cpu_queue *queue, size_t bytes)
+{
+    if (bytes <= queue->scratch_bytes) return TRD_OK;
+    queue->scratch_bytes = 0;
+    for (int32_t t = 0; t < queue->options.n_threads; t++) {
+        trdi_free(queue->scratch[t]);
+        queue->scratch[t] = trdi_alloc(bytes);
+        if (queue->scratch[t] == NULL) {
+            return trdi_fail(TRD_E_MEMORY, "scratch of CPU thread %d: %zu bytes", (int)t, bytes);
+        }
+    }
+    queue->scratch_bytes = bytes;
+    return TRD_OK;
+}
+
+/* T5: the bucket of every distance that can differ from its neighbours'. */
+static trd_status precompute_buckets(trdi_cpu_op *op)
+{
+    const trdi_op_attention *a = &op->op.u.attention;
+    if (a->relative_bias.buffer == NULL) return TRD_OK;
+    const int64_t reach = a->relative_max_distance > a->relative_buckets ? a->relative_max_distance : a->relative_buckets;
+    op->bucket_reach = reach;
+    op->buckets = trdi_alloc((size_t)(2 * reach + 1) * sizeof *op->buckets);
+    if (op->buckets == NULL) return trdi_fail(TRD_E_MEMORY, "buckets of %lld distances", (long long)(2 * reach + 1));
+    for (int64_t d = -reach; d <= reach; d++) {
+        op->buckets[d + reach] =
+            trdi_relative_bucket(d, a->relative_buckets, a->relative_max_distance, a->relative_bidirectional);
+    }
+    return TRD_OK;
+}
+
+static size_t op_scratch(const trdi_op *op)
+{
+    switch (op->kind) {
+    case TRDI_OP_LINEAR: return sizeof(float) * TRDI_ROW_BLOCK * TRDI_PANEL;
+    case TRDI_OP_POSITIONS: return sizeof(float) * (size_t)op->u.positions.width;
+    case TRDI_OP_ROTARY: return sizeof(float) * (size_t)op->u.rotary.dim;
+    case TRDI_OP_ATTENTION: return trdi_cpu_attention_scratch(&op->u.attention);
+    default: return 0;
+    }
+}
+
+static trd_status plan_fill(cpu_plan *plan, const trdi_op *ops, size_t n_ops)
+{
+    for (size_t i = 0; i < n_ops; i++) {
+        const char *why = trdi_cpu_refusal(&ops[i]);
+        if (why != NULL) {
+            return trdi_fail(TRD_E_UNSUPPORTED, "operation %zu of the plan (%s): %s", i, trdi_op_name(ops[i].kind), why);
+        }
+        plan->ops[i].op = ops[i];
+        if (ops[i].kind == TRDI_OP_ATTENTION) TRDI_TRY(precompute_buckets(&plan->ops[i]));
+        const size_t bytes = op_scratch(&ops[i]);
+        if (bytes > plan->scratch_bytes) plan->scratch_bytes = bytes;
+    }
+    return TRD_OK;
+}
+
+trd_status trdi_cpu_plan_create(void *device, const trdi_op *ops, size_t n_ops, void **out)
+{
+    (void)device;
+    *out = NULL;
+    cpu_plan *plan = trdi_calloc(1, sizeof *plan);
+    if (plan == NULL) return trdi_fail(TRD_E_MEMORY, "plan: %zu bytes", sizeof *plan);
+    plan->ops = trdi_calloc(n_ops, sizeof *plan->ops);
+    if (plan->ops == NULL) {
+        trdi_free(plan);
+        return trdi_fail(TRD_E_MEMORY, "plan of %zu operations", n_ops);
+    }
+    plan->n_ops = n_ops;
+    const trd_status status = plan_fill(plan, ops, n_ops);
+    if (status != TRD_OK) {
+        trdi_cpu_plan_destroy(plan);
+        return status;
+    }
+    *out = plan;
+    return TRD_OK;
+}
+
+void trdi_cpu_plan_destroy(void *handle)
+{
+    cpu_plan *plan = handle;
+    if (plan == NULL) return;
+    for (size_t i = 0; i < plan->n_ops; i++) trdi_free(plan->ops[i].buckets);
+    trdi_free(plan->ops);
+    trdi_free(plan);
+}
+
+/* Tell the queue's owner about a thread that it has not seen, so that it can be bound to a core. */
+static void introduce_thread(const cpu_queue *queue, int32_t index)
+{
+    static TRDI_THREAD_LOCAL unsigned known;
+    if (known == queue->serial) return;
+    known = queue->serial;
+    if (queue->options.thread_start != NULL) queue->options.thread_start(queue->options.thread_context, index);
+}
+
+static void run_share(void *context, int32_t index, int32_t count)
+{
+    cpu_run *run = context;
+    (void)atomic_load_explicit(&run->started, memory_order_acquire);
+    cpu_queue *queue = run->queue;
+    introduce_thread(queue, index);
+    const uint64_t control = trdi_float_control_enter();
+    const trdi_cpu_thread thread = { .kernels = queue->kernels, .step = run->step, .index = index, .count = count,
+                                     .scratch = queue->scratch[index] };
+    const size_t n_ops = run->plan->n_ops;
+    for (size_t i = 0; i < n_ops; i++) {
+        const trdi_cpu_op *op = &run->plan->ops[i];
+        const int64_t n = run->step->counts[op->op.count];
+        if (n > 0) {
+            runners[op->op.kind](op, &thread, n);
+            if (index == 0 && run->step->abort != NULL && atomic_load_explicit(run->step->abort, memory_order_relaxed)) {
+                atomic_store_explicit(&run->end, i + 1, memory_order_relaxed);
+            }
+            trdi_barrier_wait(&queue->barrier, count);
+        }
+        if (i + 1 >= atomic_load_explicit(&run->end, memory_order_relaxed)) break;
+    }
+    trdi_float_control_leave(control);
+}
+
+/* Scratch that this step's selections need. */
+static trd_status selection_scratch(const cpu_plan *plan, const trdi_step *step, size_t *bytes)
+{
+    *bytes = plan->scratch_bytes;
+    for (size_t i = 0; i < plan->n_ops; i++) {
+        const trdi_op *op = &plan->ops[i].op;
+        if (op->kind != TRDI_OP_SELECT) continue;
+        const size_t need = trdi_cpu_select_scratch(&op->u.select, step->counts[op->count]);
+        if (need == SIZE_MAX) return trdi_fail(TRD_E_INVALID, "operation %zu of the plan (select): a selection makes no sense", i);
+        if (need > *bytes) *bytes = need;
+    }
+    return TRD_OK;
+}
+
+trd_status trdi_cpu_plan_run(void *queue_handle, void *plan_handle, const trdi_step *step)
+{
+    cpu_queue *queue = queue_handle;
+    const cpu_plan *plan = plan_handle;
+    if (step->abort != NULL && atomic_load(step->abort)) return trdi_fail(TRD_E_CANCELLED, "run of a plan: cancelled");
+    size_t bytes;
+    TRDI_TRY(selection_scratch(plan, step, &bytes));
+    TRDI_TRY(queue_reserve(queue, bytes));
+    cpu_run run = { .queue = queue, .plan = plan, .step = step };
+    atomic_init(&run.end, plan->n_ops);
+    atomic_init(&run.started, 0);
+    atomic_store_explicit(&run.started, 1, memory_order_release);
+    trdi_team_run(queue->options.n_threads, run_share, &run);
+    if (atomic_load(&run.end) < plan->n_ops) return trdi_fail(TRD_E_CANCELLED, "run of a plan: cancelled");
+    return TRD_OK;
+}
