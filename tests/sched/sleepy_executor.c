@@ -38,13 +38,20 @@ trd_status sleepy_open(void *context, int32_t worker, void **executor)
     return TRD_OK;
 }
 
+static bool has_room(const sleepy_executor *e, const sleepy_job *job)
+{
+    const sleepy_plan *const plan = e->plan;
+    const int64_t capacity = e->worker == 0 && plan->capacity_of_first > 0 ? plan->capacity_of_first : plan->capacity;
+    return !plan->impossible && e->n_active < capacity && !(job->only_alone && e->n_active > 0);
+}
+
 static trd_status sleepy_admit(void *executor, trdi_job *job, bool *accepted)
 {
     sleepy_executor *const e = executor;
     sleepy_job *const s = of(job);
     *accepted = false;
     if (s->fail_admit) return trdi_fail(TRD_E_INVALID, "job %d is not tired", s->n_steps);
-    if (e->plan->impossible || e->n_active >= e->plan->capacity || (s->only_alone && e->n_active > 0)) return TRD_OK;
+    if (!has_room(e, s)) return TRD_OK;
     *accepted = true;
     s->order = atomic_fetch_add(&e->plan->n_admitted, 1);
     s->worker = (int)e->worker;

@@ -21,6 +21,7 @@ typedef struct sleepy_job {
 
 typedef struct sleepy_plan {
     int64_t capacity;          /* jobs per executor */
+    int64_t capacity_of_first; /* that of worker 0, where it differs; 0 = it does not */
     int64_t step_us;
     int     fail_open;         /* index of a worker that cannot open, -1 = none */
     bool    impossible;        /* refuses everything */
