@@ -1,0 +1,21 @@
+"""Treadle: runs Transformer models in the CTranslate2 format.
+
+    import treadle
+    translator = treadle.Translator("model/")
+    results = translator.translate_batch([["▁Hello", "▁world"]])
+    print(results[0].hypotheses[0])
+"""
+
+from ._devices import get_supported_compute_types
+from ._library import lib as _lib, text as _text
+from ._missing import Encoder, Generator, StorageView
+from ._results import GenerationStepResult, ScoringResult, TranslationResult
+from ._sampling import set_random_seed
+from ._translator import Translator, contains_model
+
+__version__ = _text(_lib.trd_version())
+
+__all__ = [
+    "Encoder", "GenerationStepResult", "Generator", "ScoringResult", "StorageView", "TranslationResult", "Translator",
+    "contains_model", "get_supported_compute_types", "set_random_seed",
+]
