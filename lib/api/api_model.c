@@ -21,7 +21,8 @@ trd_status trd_model_open_files(const char *name, const trd_file *files, size_t 
     for (size_t i = 0; i < n_files; i++) {
         if (files[i].name == NULL) return trdi_fail(TRD_E_INVALID, "trd_model_open_files: file %zu has no name", i);
         if (files[i].data == NULL && files[i].bytes != 0) {
-            return trdi_fail(TRD_E_INVALID, "trd_model_open_files: the data of '%s' are NULL, its size is %zu", files[i].name, files[i].bytes);
+            return trdi_fail(TRD_E_INVALID, "trd_model_open_files: the data of '%s' are NULL, its size is %zu", files[i].name,
+                             files[i].bytes);
         }
     }
     return trdi_model_open(name, files, n_files, out);
@@ -98,7 +99,9 @@ static void copy_result(void *out, size_t struct_size, const void *ours, size_t 
 trd_status trd_model_get_info(const trd_model *model, trd_model_info *info)
 {
     if (model == NULL || info == NULL) return trdi_fail(TRD_E_INVALID, "trd_model_get_info: %s is NULL", model == NULL ? "model" : "info");
-    if (info->struct_size < sizeof info->struct_size) return trdi_fail(TRD_E_INVALID, "trd_model_get_info: struct_size is %zu", info->struct_size);
+    if (info->struct_size < sizeof info->struct_size) {
+        return trdi_fail(TRD_E_INVALID, "trd_model_get_info: struct_size is %zu", info->struct_size);
+    }
     trd_model_info ours;
     fill_info(model, &ours);
     copy_result(info, info->struct_size, &ours, sizeof ours);
@@ -113,11 +116,14 @@ int64_t trd_model_tensor_count(const trd_model *model)
 trd_status trd_model_get_tensor(const trd_model *model, int64_t i, trd_model_tensor *out)
 {
     if (model == NULL || out == NULL) return trdi_fail(TRD_E_INVALID, "trd_model_get_tensor: %s is NULL", model == NULL ? "model" : "out");
-    if (out->struct_size < sizeof out->struct_size) return trdi_fail(TRD_E_INVALID, "trd_model_get_tensor: struct_size is %zu", out->struct_size);
+    if (out->struct_size < sizeof out->struct_size) {
+        return trdi_fail(TRD_E_INVALID, "trd_model_get_tensor: struct_size is %zu", out->struct_size);
+    }
     const char *alias;
     const trdi_tensor *tensor = trdi_model_listed(model, i, &alias);
     if (tensor == NULL) {
-        return trdi_fail(TRD_E_RANGE, "trd_model_get_tensor: %lld, the model has %lld", (long long)i, (long long)trd_model_tensor_count(model));
+        return trdi_fail(TRD_E_RANGE, "trd_model_get_tensor: %lld, the model has %lld", (long long)i,
+                         (long long)trd_model_tensor_count(model));
     }
     trd_model_tensor ours = {
         .name = alias != NULL ? alias : tensor->name,

@@ -18,12 +18,14 @@ static trd_status read_heads(const trdi_stack_reader *r, const char *scope, trdi
     TRDI_TRY(trdi_attribute_flag(c, scope, "multi_query", false, &multi_query));
     TRDI_TRY(trdi_attribute_int(c, scope, "num_heads_kv", (trdi_int_rule){ multi_query ? 1 : a->n_heads, 1, a->n_heads }, &a->n_heads_kv));
     if (a->n_heads % a->n_heads_kv != 0) {
-        return trdi_variable_fail(c, TRD_E_FORMAT, scope, "num_heads_kv", "%lld does not divide the %lld heads", (long long)a->n_heads_kv, (long long)a->n_heads);
+        return trdi_variable_fail(c, TRD_E_FORMAT, scope, "num_heads_kv", "%lld does not divide the %lld heads", (long long)a->n_heads_kv,
+                                  (long long)a->n_heads);
     }
     TRDI_TRY(trdi_attribute_int(c, scope, "head_dim", (trdi_int_rule){ 0, 1, MAX_HEAD_DIM }, &a->head_dim));
     if (a->head_dim == 0) {
         if (d % a->n_heads != 0) {
-            return trdi_variable_fail(c, TRD_E_FORMAT, scope, "head_dim", "not stored, and %lld heads do not divide the width %lld", (long long)a->n_heads, (long long)d);
+            return trdi_variable_fail(c, TRD_E_FORMAT, scope, "head_dim", "not stored, and %lld heads do not divide the width %lld",
+                                      (long long)a->n_heads, (long long)d);
         }
         a->head_dim = d / a->n_heads;
     }
@@ -42,7 +44,9 @@ static trd_status read_linears(const trdi_stack_reader *r, const char *scope, tr
     TRDI_TRY(trdi_linear_read(c, scope, "linear_0", queries + pairs, d, &a->linear[0]));
     TRDI_TRY(trdi_linear_read(c, scope, "linear_1", d, queries, &a->linear[1]));
     if (!trdi_scope_exists(c, scope, "memory_kv")) return TRD_OK;
-    if (!r->decoder || r->d_memory == 0) return trdi_variable_fail(c, TRD_E_FORMAT, scope, "memory_kv", "merged attention without a memory");
+    if (!r->decoder || r->d_memory == 0) {
+        return trdi_variable_fail(c, TRD_E_FORMAT, scope, "memory_kv", "merged attention without a memory");
+    }
     return trdi_linear_read(c, scope, "memory_kv", pairs, r->d_memory, &a->memory_kv);
 }
 
@@ -53,7 +57,8 @@ static trd_status check_factors(const trdi_container *c, const char *scope, cons
         float value;
         trdi_tensor_read_f32(*out, i, 1, &value);
         if (!isfinite(value) || value <= 0.0f) {
-            return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "factor %lld is %g, must be finite and above 0", (long long)i, (double)value);
+            return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "factor %lld is %g, must be finite and above 0", (long long)i,
+                                      (double)value);
         }
     }
     return TRD_OK;
@@ -74,7 +79,8 @@ static trd_status read_rotary_scaling(const trdi_container *c, const char *scope
         return trdi_variable_fail(c, TRD_E_FORMAT, scope, "rotary_scaling_factor", "%g, must be above 0", (double)t->scaling_factor);
     }
     if (type == 2 && (t->low_freq_factor <= 0.0f || t->high_freq_factor <= t->low_freq_factor)) {
-        return trdi_variable_fail(c, TRD_E_FORMAT, scope, "rotary_high_freq_factor", "%g, and rotary_low_freq_factor %g: must be 0 < low < high",
+        return trdi_variable_fail(c, TRD_E_FORMAT, scope, "rotary_high_freq_factor",
+                                  "%g, and rotary_low_freq_factor %g: must be 0 < low < high",
                                   (double)t->high_freq_factor, (double)t->low_freq_factor);
     }
     if (type == 1) {
@@ -107,7 +113,9 @@ static trd_status read_relative_tables(const trdi_container *c, const char *scop
         return trdi_variable_fail(c, TRD_E_FORMAT, scope, "relative_position_values", "stored without relative_position_keys");
     }
     const int64_t rows = a->relative_keys->dims[0];
-    if (rows % 2 == 0) return trdi_variable_fail(c, TRD_E_FORMAT, scope, "relative_position_keys", "%lld rows, must be odd", (long long)rows);
+    if (rows % 2 == 0) {
+        return trdi_variable_fail(c, TRD_E_FORMAT, scope, "relative_position_keys", "%lld rows, must be odd", (long long)rows);
+    }
     return trdi_array_get(c, scope, "relative_position_values", true, 2, rows, a->head_dim, &a->relative_values);
 }
 
@@ -119,11 +127,14 @@ static trd_status read_relative_bias(const trdi_stack_reader *r, const char *sco
     TRDI_TRY(trdi_array_get(c, scope, name, true, 2, -1, a->n_heads, &a->relative_bias));
     if (a->relative_bias == NULL) return TRD_OK;
     const int64_t rows = a->relative_bias->dims[0], least = r->decoder ? 2 : 4, exact = (r->decoder ? rows : rows / 2) / 2;
-    if (rows < least) return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "%lld rows, at least %lld are needed", (long long)rows, (long long)least);
+    if (rows < least) {
+        return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "%lld rows, at least %lld are needed", (long long)rows, (long long)least);
+    }
     TRDI_TRY(trdi_attribute_int(c, scope, maximum, (trdi_int_rule){ -1, 1, INT32_MAX }, &a->relative_max_distance));
     if (a->relative_max_distance < 0) return trdi_variable_fail(c, TRD_E_FORMAT, scope, maximum, "not found");
     if (a->relative_max_distance <= exact) {
-        return trdi_variable_fail(c, TRD_E_FORMAT, scope, maximum, "%lld, must be above %lld for %lld rows", (long long)a->relative_max_distance, (long long)exact, (long long)rows);
+        return trdi_variable_fail(c, TRD_E_FORMAT, scope, maximum, "%lld, must be above %lld for %lld rows",
+                                  (long long)a->relative_max_distance, (long long)exact, (long long)rows);
     }
     return TRD_OK;
 }
@@ -139,11 +150,13 @@ static trd_status read_asymmetric_keys(const trdi_stack_reader *r, const char *s
     TRDI_TRY(trdi_attribute_int(c, scope, "relative_left_max_position", rule, &a->left_max_position));
     TRDI_TRY(trdi_attribute_int(c, scope, "relative_right_max_position", rule, &a->right_max_position));
     if (a->left_max_position < 0 || a->right_max_position < 0) {
-        return trdi_variable_fail(c, TRD_E_FORMAT, scope, a->left_max_position < 0 ? "relative_left_max_position" : "relative_right_max_position", "not found");
+        return trdi_variable_fail(c, TRD_E_FORMAT, scope,
+                                  a->left_max_position < 0 ? "relative_left_max_position" : "relative_right_max_position", "not found");
     }
     const int64_t wanted = a->left_max_position + a->right_max_position + 1;
     if (a->asymmetric_keys->dims[0] != wanted) {
-        return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "%lld rows, must be %lld", (long long)a->asymmetric_keys->dims[0], (long long)wanted);
+        return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "%lld rows, must be %lld", (long long)a->asymmetric_keys->dims[0],
+                                  (long long)wanted);
     }
     return TRD_OK;
 }

@@ -36,7 +36,9 @@ const trdi_tensor *trdi_attribute_find(const trdi_container *c, const char *scop
 /* The value as a double: exact for every type that a scalar can have. */
 static trd_status read_scalar(const trdi_container *c, const char *scope, const char *name, const trdi_tensor *tensor, double *out)
 {
-    if (tensor->rank != 0) return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "storage is not a scalar, its rank is %d", (int)tensor->rank);
+    if (tensor->rank != 0) {
+        return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "storage is not a scalar, its rank is %d", (int)tensor->rank);
+    }
     if (tensor->dtype == TRD_DTYPE_I32) {
         int32_t value;
         memcpy(&value, tensor->data, sizeof value);
@@ -64,7 +66,8 @@ trd_status trdi_attribute_int(const trdi_container *c, const char *scope, const 
     double value = 0.0;
     TRDI_TRY(read_scalar(c, scope, name, tensor, &value));
     if (value != floor(value) || value < (double)rule.low || value > (double)rule.high) {
-        return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "the value is %.9g, must be an integer from %lld to %lld", value, (long long)rule.low, (long long)rule.high);
+        return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "the value is %.9g, must be an integer from %lld to %lld", value,
+                                  (long long)rule.low, (long long)rule.high);
     }
     *out = (int64_t)value;
     return TRD_OK;

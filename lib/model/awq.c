@@ -7,7 +7,8 @@ enum { WEIGHT, ZERO, SCALE };
 
 static trd_status fail_shapes(const trdi_container *c, const trdi_tensor *const t[3], int64_t type)
 {
-    return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': the shapes weight %lld x %lld, weight_zero %lld x %lld, weight_scale %lld x %lld do not fit "
+    return trdi_fail(TRD_E_FORMAT,
+                     "file '%s': variable '%.*s': the shapes weight %lld x %lld, weight_zero %lld x %lld, weight_scale %lld x %lld do not fit "
                      "quantization_type %lld", c->file, TRDI_SHOWN, t[ZERO]->name, (long long)t[WEIGHT]->dims[0], (long long)t[WEIGHT]->dims[1],
                      (long long)t[ZERO]->dims[0], (long long)t[ZERO]->dims[1], (long long)t[SCALE]->dims[0], (long long)t[SCALE]->dims[1], (long long)type);
 }
@@ -17,11 +18,13 @@ static trd_status check_shapes(const trdi_container *c, const trdi_tensor *const
 {
     for (int i = 0; i < 3; i++) {
         if (t[i]->rank != 2 || t[i]->count == 0) {
-            return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': must be a matrix that is not empty, its rank is %d", c->file, TRDI_SHOWN, t[i]->name, (int)t[i]->rank);
+            return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': must be a matrix that is not empty, its rank is %d", c->file,
+                             TRDI_SHOWN, t[i]->name, (int)t[i]->rank);
         }
         const trd_dtype wanted = i == SCALE ? TRD_DTYPE_F16 : TRD_DTYPE_I32;
         if (t[i]->dtype != wanted) {
-            return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': type %s, must be %s", c->file, TRDI_SHOWN, t[i]->name, trd_dtype_name(t[i]->dtype), trd_dtype_name(wanted));
+            return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': type %s, must be %s", c->file, TRDI_SHOWN, t[i]->name,
+                             trd_dtype_name(t[i]->dtype), trd_dtype_name(wanted));
         }
     }
     if (t[SCALE]->dims[1] != 8 * t[ZERO]->dims[1] || t[SCALE]->dims[0] != t[ZERO]->dims[0]) return fail_shapes(c, t, type);
@@ -33,7 +36,8 @@ static trd_status check_shapes(const trdi_container *c, const trdi_tensor *const
 static trd_status check_one(const trdi_container *c, const trdi_tensor *zero, int64_t type)
 {
     if (type == 0) {
-        return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': packed weights, but quantization_type of config.json is 0", c->file, TRDI_SHOWN, zero->name);
+        return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': packed weights, but quantization_type of config.json is 0", c->file,
+                         TRDI_SHOWN, zero->name);
     }
     trdi_text name = { 0 };
     trdi_text_add(&name, "%s", zero->name);
@@ -49,7 +53,8 @@ static trd_status check_one(const trdi_container *c, const trdi_tensor *zero, in
     const trdi_tensor *weight = trdi_registry_find(c, name.data);
     trdi_text_free(&name);
     if (weight == NULL || scale == NULL) {
-        return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': there is no %s beside it", c->file, TRDI_SHOWN, zero->name, weight == NULL ? "weight" : "weight_scale");
+        return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': there is no %s beside it", c->file, TRDI_SHOWN, zero->name,
+                         weight == NULL ? "weight" : "weight_scale");
     }
     return check_shapes(c, (const trdi_tensor *const[3]){ weight, zero, scale }, type);
 }

@@ -67,7 +67,8 @@ static trd_status read_quantization(const reader *in)
     if (!json_is_integer(value)) return fail_key(in, key, "an integer");
     const json_int_t type = json_integer_value(value);
     if (type < 0 || type > 2) {
-        return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': quantization type is not supported: '%s' is %lld, known are 0, 1 and 2", in->label, key, (long long)type);
+        return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': quantization type is not supported: '%s' is %lld, known are 0, 1 and 2",
+                         in->label, key, (long long)type);
     }
     in->config->quantization_type = type;
     return TRD_OK;
@@ -92,7 +93,8 @@ static trd_status read_stored_token(const reader *in, const char *name, const ch
     const trdi_tensor *tensor = trdi_registry_find(in->container, name);
     if (tensor == NULL) return set_token(in, name, absent, strlen(absent), out);
     if (tensor->rank != 1 || tensor->dtype != TRD_DTYPE_I8) {
-        return trdi_variable_fail(in->container, TRD_E_FORMAT, "", name, "a text must be i8 of rank 1, not %s of rank %d", trd_dtype_name(tensor->dtype), (int)tensor->rank);
+        return trdi_variable_fail(in->container, TRD_E_FORMAT, "", name, "a text must be i8 of rank 1, not %s of rank %d",
+                                  trd_dtype_name(tensor->dtype), (int)tensor->rank);
     }
     if (tensor->bytes != 0 && memchr(tensor->data, 0, tensor->bytes) != NULL) return trdi_variable_fail(in->container, TRD_E_FORMAT, "", name, "the text holds NUL");
     return set_token(in, name, (const char *)tensor->data, tensor->bytes, out);

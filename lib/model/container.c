@@ -81,7 +81,8 @@ static trd_status read_head(trdi_container *c, cursor *in)
     uint32_t version, revision = 1;
     TRDI_TRY(take_u32(in, "the binary version", &version));
     if (version > TRDI_BINARY_VERSION) {
-        return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': unsupported binary version: this library supports versions up to %d, the model has version %lu; "
+        return trdi_fail(TRD_E_UNSUPPORTED,
+                         "file '%s': unsupported binary version: this library supports versions up to %d, the model has version %lu; "
                          "it was probably made by a later release", c->file, TRDI_BINARY_VERSION, (unsigned long)version);
     }
     if (version == 0) return trdi_fail(TRD_E_FORMAT, "file '%s': binary version 0 does not exist", c->file);
@@ -94,7 +95,8 @@ static trd_status read_head(trdi_container *c, cursor *in)
     c->spec = trdi_spec_find(c->spec_name);
     if (c->spec == NULL) return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': unknown model %.*s", c->file, TRDI_SHOWN, c->spec_name);
     if (revision > c->spec->newest_revision) {
-        return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': unsupported revision of %s: this library supports revisions up to %lld, the model has revision %lu; "
+        return trdi_fail(TRD_E_UNSUPPORTED,
+                         "file '%s': unsupported revision of %s: this library supports revisions up to %lld, the model has revision %lu; "
                          "it was probably made by a later release", c->file, c->spec_name[0] != '\0' ? c->spec_name : "the model",
                          (long long)c->spec->newest_revision, (unsigned long)revision);
     }
@@ -119,7 +121,8 @@ static trd_status read_shape(cursor *in, trdi_tensor *tensor)
     tensor->count = empty ? 0 : 1;
     for (int32_t i = 0; i < tensor->rank && !empty; i++) {
         if (tensor->count > INT64_MAX / tensor->dims[i]) {
-            return trdi_fail(TRD_E_FORMAT, "file '%s': the shape %lld x %lld x %lld x %lld has too many elements", in->file, (long long)tensor->dims[0],
+            return trdi_fail(TRD_E_FORMAT, "file '%s': the shape %lld x %lld x %lld x %lld has too many elements", in->file,
+                             (long long)tensor->dims[0],
                              (long long)tensor->dims[1], (long long)tensor->dims[2], (long long)tensor->dims[3]);
         }
         tensor->count *= tensor->dims[i];
@@ -153,7 +156,8 @@ static trd_status read_payload(cursor *in, int64_t version, trdi_variable *varia
     const uint64_t width = trd_dtype_bytes(tensor->dtype);
     const uint64_t stored = version >= 4 ? count : count * width;
     if ((uint64_t)tensor->count > UINT64_MAX / width || (uint64_t)tensor->count * width != stored) {
-        return trdi_fail(TRD_E_FORMAT, "file '%s': invalid payload size: %llu bytes stored, the shape holds %lld elements of %llu bytes", in->file,
+        return trdi_fail(TRD_E_FORMAT, "file '%s': invalid payload size: %llu bytes stored, the shape holds %lld elements of %llu bytes",
+                         in->file,
                          (unsigned long long)stored, (long long)tensor->count, (unsigned long long)width);
     }
     if (stored > SIZE_MAX) return trdi_fail(TRD_E_FORMAT, "file '%s': a payload of %llu bytes", in->file, (unsigned long long)stored);
@@ -184,7 +188,8 @@ static trd_status read_variables(trdi_container *c, cursor *in)
         const char *name = NULL;
         const trd_status status = read_variable(c, in, &name);
         if (status != TRD_OK) {
-            return trdi_fail_within(status, "variable %lu of %lu '%.*s'", (unsigned long)i + 1, (unsigned long)n, TRDI_SHOWN, name != NULL ? name : "?");
+            return trdi_fail_within(status, "variable %lu of %lu '%.*s'", (unsigned long)i + 1, (unsigned long)n, TRDI_SHOWN,
+                                    name != NULL ? name : "?");
         }
     }
     return TRD_OK;
@@ -200,7 +205,8 @@ static trd_status read_aliases(trdi_container *c, cursor *in)
         if (status == TRD_OK) status = take_string(in, "the target of an alias", &c->arena, &target);
         if (status == TRD_OK) status = trdi_registry_add_alias(c, alias, target);
         if (status != TRD_OK) {
-            return trdi_fail_within(status, "alias %lu of %lu '%.*s'", (unsigned long)i + 1, (unsigned long)n, TRDI_SHOWN, alias != NULL ? alias : "?");
+            return trdi_fail_within(status, "alias %lu of %lu '%.*s'", (unsigned long)i + 1, (unsigned long)n, TRDI_SHOWN,
+                                    alias != NULL ? alias : "?");
         }
     }
     return TRD_OK;

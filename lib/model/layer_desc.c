@@ -39,7 +39,9 @@ static trd_status read_ffn(const trdi_stack_reader *r, const char *scope, trdi_f
     TRDI_TRY(trdi_norm_read(r, scope, "layer_norm", d, &ffn->norm));
     TRDI_TRY(trdi_linear_read(c, scope, "linear_0", -1, d, &ffn->linear_0));
     const int64_t width = ffn->linear_0.weight->dims[0];
-    if (trdi_scope_exists(c, scope, "linear_0_noact")) TRDI_TRY(trdi_linear_read(c, scope, "linear_0_noact", width, d, &ffn->linear_0_noact));
+    if (trdi_scope_exists(c, scope, "linear_0_noact")) {
+        TRDI_TRY(trdi_linear_read(c, scope, "linear_0_noact", width, d, &ffn->linear_0_noact));
+    }
     return trdi_linear_read(c, scope, "linear_1", d, width, &ffn->linear_1);
 }
 
@@ -95,14 +97,14 @@ static trd_status read_form_norms(const trdi_stack_reader *r, const char *scope,
 static trd_status check_form(const trdi_container *c, const char *scope, const trdi_layer_desc *layer)
 {
     const bool merged = layer->self_attention.memory_kv.weight != NULL;
-    if (merged && layer->has_cross) return trdi_fail(TRD_E_FORMAT, "file '%s': '%s' has both cross-attention and merged attention", c->file, scope);
-    if (merged && layer->form != TRDI_LAYER_PRE_POST) return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': '%s' has merged attention outside the pre/post form", c->file, scope);
-    if (layer->form == TRDI_LAYER_SEQUENTIAL) return TRD_OK;
-    if (layer->has_cross && layer->form != TRDI_LAYER_PRE_POST) {
-        return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': '%s' has cross-attention in the parallel form", c->file, scope);
+    if (merged && layer->has_cross) {
+        return trdi_fail(TRD_E_FORMAT, "file '%s': '%s' has both cross-attention and merged attention", c->file, scope);
     }
-    if (layer->self_attention.norm.gamma != NULL || layer->ffn.norm.gamma != NULL || layer->cross_attention.norm.gamma != NULL) {
-        return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': '%s' has a norm inside an attention or feed-forward scope beside the norms of the layer", c->file, scope);
+    if (merged && layer->form != TRDI_LAYER_PRE_POST) {
+        return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': '%s' has merged attention outside the pre/post form", c->file, scope);
+    }
+    if (layer->has_cross && layer->form != TRDI_LAYER_SEQUENTIAL && layer->form != TRDI_LAYER_PRE_POST) {
+        return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': '%s' has cross-attention in the parallel form", c->file, scope);
     }
     return TRD_OK;
 }
@@ -119,7 +121,9 @@ trd_status trdi_layer_read(const trdi_stack_reader *r, int64_t n, trdi_layer_des
     TRDI_TRY(trdi_attention_read(r, part, false, &layer->self_attention));
     layer->has_cross = r->decoder && trdi_scope_exists(c, scope, "attention");
     if (layer->has_cross) {
-        if (r->d_memory == 0) return trdi_fail(TRD_E_FORMAT, "file '%s': '%s' has cross-attention, but the model has no encoder", c->file, scope);
+        if (r->d_memory == 0) {
+            return trdi_fail(TRD_E_FORMAT, "file '%s': '%s' has cross-attention, but the model has no encoder", c->file, scope);
+        }
         (void)snprintf(part, sizeof part, "%s/attention", scope);
         TRDI_TRY(trdi_attention_read(r, part, true, &layer->cross_attention));
     }
@@ -159,7 +163,8 @@ trd_status trdi_layers_count(const trdi_container *c, const char *scope, int64_t
         const char *name = c->entries[c->sorted[i]].name;
         if (strncmp(name, prefix, length) != 0) break;
         if (layer_number(name + length) >= n) {
-            return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s' exists, but there is no '%s%lld'", c->file, TRDI_SHOWN, name, prefix, (long long)n);
+            return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s' exists, but there is no '%s%lld'", c->file, TRDI_SHOWN, name,
+                             prefix, (long long)n);
         }
     }
     return TRD_OK;

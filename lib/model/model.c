@@ -47,6 +47,17 @@ static trd_status check_pair(const trd_model *model)
     return TRD_OK;
 }
 
+/* The pooler of encoders is checked, although nothing here runs it yet. */
+static trd_status check_pooler(const trd_model *model)
+{
+    const trdi_container *c = &model->private_part->container;
+    trdi_linear dense;
+    int64_t activation;
+    if (!trdi_scope_exists(c, "pooler_dense", NULL)) return TRD_OK;
+    TRDI_TRY(trdi_linear_read(c, "", "pooler_dense", model->encoder.d_model, model->encoder.d_model, &dense));
+    return trdi_attribute_int(c, "", "pooler_activation", (trdi_int_rule){ 0, TRDI_ACTIVATION_RELU, TRDI_ACTIVATION_SIGMOID }, &activation);
+}
+
 static trd_status describe(trd_model *model)
 {
     struct trdi_model_private *p = model->private_part;
@@ -64,7 +75,8 @@ static trd_status describe(trd_model *model)
         return read_stack(model, true);
     case TRDI_FAMILY_ENCODER:
         model->unsupported = "it is an encoder-only model";
-        return read_stack(model, false);
+        TRDI_TRY(read_stack(model, false));
+        return check_pooler(model);
     case TRDI_FAMILY_WHISPER:
     case TRDI_FAMILY_WAV2VEC2:
     case TRDI_FAMILY_WAV2VEC2_BERT:

@@ -25,7 +25,10 @@ static trd_status open_labelled(const trdi_model_files *files, const char *name,
     *found = false;
     if (files->files != NULL) {
         const trd_file *file = find_in_memory(files, name);
-        if (file == NULL) return optional ? TRD_OK : trdi_fail(TRD_E_IO, "cannot open file '%s': it is not among the %zu files given", out->label, files->n_files);
+        if (file == NULL) {
+            return optional ? TRD_OK : trdi_fail(TRD_E_IO, "cannot open file '%s': it is not among the %zu files given", out->label,
+                                                 files->n_files);
+        }
         out->data = file->data;
         out->bytes = file->bytes;
     } else {

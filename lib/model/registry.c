@@ -85,7 +85,8 @@ trd_status trdi_registry_add_alias(trdi_container *c, const char *name, const ch
     bool inserted;
     TRDI_TRY(add_entry(c, (trdi_entry){ .name = name, .variable = variable, .alias = true, .listed = true }, &inserted));
     if (!inserted) {
-        trdi_log(TRD_LOG_WARNING, "file '%s': alias '%.*s' has the name of a variable or alias before it; ignored", c->file, TRDI_SHOWN, name);
+        trdi_log(TRD_LOG_WARNING, "file '%s': alias '%.*s' has the name of a variable or alias before it; ignored", c->file, TRDI_SHOWN,
+                 name);
         return TRD_OK;
     }
     TRDI_TRY(add_following(c, name, target, "_scale"));

@@ -19,7 +19,8 @@ static trd_status read_settings(trdi_stack_reader *r)
     if (s->n_heads == 0) return trdi_variable_fail(c, TRD_E_FORMAT, r->scope, "num_heads", "not found");
     TRDI_TRY(trdi_attribute_flag(c, r->scope, "pre_norm", true, &s->pre_norm));
     int64_t activation;
-    TRDI_TRY(trdi_attribute_int(c, r->scope, "activation", (trdi_int_rule){ TRDI_ACTIVATION_RELU, TRDI_ACTIVATION_RELU, TRDI_ACTIVATION_SIGMOID }, &activation));
+    TRDI_TRY(trdi_attribute_int(c, r->scope, "activation", (trdi_int_rule){ TRDI_ACTIVATION_RELU, TRDI_ACTIVATION_RELU,
+                                TRDI_ACTIVATION_SIGMOID }, &activation));
     s->activation = (trdi_activation)activation;
     if (!r->decoder) return TRD_OK;
     TRDI_TRY(trdi_attribute_flag(c, r->scope, "start_from_zero_embedding", false, &s->start_from_zero_embedding));
@@ -32,7 +33,8 @@ static trd_status add_table(trdi_stack_reader *r, const char *name)
 {
     trdi_stack_desc *s = r->stack;
     if (s->n_embeddings == TRDI_MAX_FEATURES) {
-        return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': '%s' has more than %d embedding tables", r->container->file, r->scope, TRDI_MAX_FEATURES);
+        return trdi_fail(TRD_E_UNSUPPORTED, "file '%s': '%s' has more than %d embedding tables", r->container->file, r->scope,
+                         TRDI_MAX_FEATURES);
     }
     const trdi_tensor *table;
     char scope[64];
@@ -117,10 +119,12 @@ static trd_status check_alike(const trdi_stack_reader *r)
         if ((layer->self_attention.memory_kv.weight == NULL) != (first->self_attention.memory_kv.weight == NULL)) what = "merged attention";
         if ((layer->self_attention.relative_bias == NULL) != (first->self_attention.relative_bias == NULL)) what = "a relative attention bias";
         if (what != NULL) {
-            return trdi_fail(TRD_E_FORMAT, "file '%s': either layer 0 or layer %lld of '%s' has %s, but not both", r->container->file, (long long)i, r->scope, what);
+            return trdi_fail(TRD_E_FORMAT, "file '%s': either layer 0 or layer %lld of '%s' has %s, but not both", r->container->file,
+                             (long long)i, r->scope, what);
         }
         if (s->alibi && layer->self_attention.rotary.dim != 0) {
-            return trdi_fail(TRD_E_FORMAT, "file '%s': layer %lld of '%s' has rotary embeddings together with ALiBi", r->container->file, (long long)i, r->scope);
+            return trdi_fail(TRD_E_FORMAT, "file '%s': layer %lld of '%s' has rotary embeddings together with ALiBi", r->container->file,
+                             (long long)i, r->scope);
         }
     }
     return TRD_OK;
@@ -172,7 +176,9 @@ static trd_status read_output(trdi_stack_reader *r)
     TRDI_TRY(trdi_attribute_float(c, r->scope, "scale_outputs", 1.0f, &s->output_scale));
     TRDI_TRY(trdi_linear_read(c, r->scope, "projection", -1, width, &s->projection));
     TRDI_TRY(trdi_attribute_float(c, r->scope, "final_logit_softcapping", 0.0f, &s->logit_softcap));
-    if (s->logit_softcap < 0.0f) return trdi_variable_fail(c, TRD_E_FORMAT, r->scope, "final_logit_softcapping", "%g is negative", (double)s->logit_softcap);
+    if (s->logit_softcap < 0.0f) {
+        return trdi_variable_fail(c, TRD_E_FORMAT, r->scope, "final_logit_softcapping", "%g is negative", (double)s->logit_softcap);
+    }
     return read_alignment(r);
 }
 

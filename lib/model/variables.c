@@ -34,13 +34,15 @@ static trd_status fail_missing(const trdi_container *c, const char *scope, const
     trdi_join_name(full, scope, name);
     for (size_t i = 0; i < c->n_dangling; i++) {
         if (strcmp(c->dangling[i].name, full) == 0) {
-            return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "not found: it is an alias of '%.*s', which does not exist", TRDI_SHOWN, c->dangling[i].target);
+            return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "not found: it is an alias of '%.*s', which does not exist",
+                                      TRDI_SHOWN, c->dangling[i].target);
         }
     }
     return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "not found");
 }
 
-static trd_status check_shape(const trdi_container *c, const char *scope, const char *name, const trdi_tensor *tensor, int32_t rank, int64_t dim_0, int64_t dim_1)
+static trd_status check_shape(const trdi_container *c, const char *scope, const char *name, const trdi_tensor *tensor, int32_t rank,
+                              int64_t dim_0, int64_t dim_1)
 {
     const int64_t wanted[2] = { dim_0, dim_1 };
     if (tensor->rank != rank) {
@@ -48,7 +50,8 @@ static trd_status check_shape(const trdi_container *c, const char *scope, const 
     }
     for (int32_t i = 0; i < rank && i < 2; i++) {
         if (wanted[i] >= 0 && tensor->dims[i] != wanted[i]) {
-            return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "dimension %d is %lld, must be %lld", (int)i, (long long)tensor->dims[i], (long long)wanted[i]);
+            return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "dimension %d is %lld, must be %lld", (int)i,
+                                      (long long)tensor->dims[i], (long long)wanted[i]);
         }
         if (tensor->dims[i] == 0) return trdi_variable_fail(c, TRD_E_FORMAT, scope, name, "dimension %d is 0", (int)i);
     }
@@ -60,7 +63,8 @@ static bool is_float(trd_dtype dtype)
     return dtype == TRD_DTYPE_F32 || dtype == TRD_DTYPE_F16 || dtype == TRD_DTYPE_BF16;
 }
 
-trd_status trdi_array_get(const trdi_container *c, const char *scope, const char *name, bool optional, int32_t rank, int64_t dim_0, int64_t dim_1,
+trd_status trdi_array_get(const trdi_container *c, const char *scope, const char *name, bool optional, int32_t rank, int64_t dim_0,
+                          int64_t dim_1,
                           const trdi_tensor **out)
 {
     *out = NULL;
@@ -74,7 +78,8 @@ trd_status trdi_array_get(const trdi_container *c, const char *scope, const char
     return TRD_OK;
 }
 
-trd_status trdi_weight_get(const trdi_container *c, const char *scope, const char *name, int64_t rows, int64_t columns, const trdi_tensor **out)
+trd_status trdi_weight_get(const trdi_container *c, const char *scope, const char *name, int64_t rows, int64_t columns,
+                           const trdi_tensor **out)
 {
     *out = NULL;
     const trdi_tensor *tensor = trdi_variable_find(c, scope, name);

@@ -62,7 +62,9 @@ static trd_status add_token(const trdi_model_file *file, trdi_vocabulary *v, con
 static bool holds(const trdi_vocabulary *v, const trdi_token *token)
 {
     for (size_t i = 0; i < v->n; i++) {
-        if (v->starts[i + 1] - v->starts[i] - 1 == token->bytes && memcmp(v->bytes + v->starts[i], token->data, token->bytes) == 0) return true;
+        size_t bytes;
+        const char *known = trdi_vocabulary_token(v, (int64_t)i, &bytes);
+        if (bytes == token->bytes && memcmp(known, token->data, bytes) == 0) return true;
     }
     return false;
 }
@@ -73,7 +75,9 @@ static trd_status finish(const trdi_model_file *file, trdi_vocabulary *v, const 
     v->ids = trdi_string_map_create(v->n);
     if (v->ids == NULL) return fail_memory(file, v);
     for (size_t i = 0; i < v->n; i++) {
-        if (!trdi_string_map_add(v->ids, v->bytes + v->starts[i], v->starts[i + 1] - v->starts[i] - 1, (int64_t)i, NULL)) return fail_memory(file, v);
+        size_t bytes;
+        const char *token = trdi_vocabulary_token(v, (int64_t)i, &bytes);
+        if (!trdi_string_map_add(v->ids, token, bytes, (int64_t)i, NULL)) return fail_memory(file, v);
     }
     return TRD_OK;
 }

@@ -26,17 +26,20 @@ static trd_status check_scale(const trdi_container *c, const trdi_tensor *weight
 {
     const int64_t wanted = count_scales(weight);
     if (scale->dtype != TRD_DTYPE_F32) {
-        return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': type %s, must be f32", c->file, TRDI_SHOWN, scale->name, trd_dtype_name(scale->dtype));
+        return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': type %s, must be f32", c->file, TRDI_SHOWN, scale->name,
+                         trd_dtype_name(scale->dtype));
     }
     if (scale->count != wanted) {
-        return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': %lld scales, '%.*s' needs %lld", c->file, TRDI_SHOWN, scale->name, (long long)scale->count,
+        return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': %lld scales, '%.*s' needs %lld", c->file, TRDI_SHOWN, scale->name,
+                         (long long)scale->count,
                          TRDI_SHOWN, weight->name, (long long)wanted);
     }
     for (int64_t i = 0; i < scale->count; i++) {
         float value;
         trdi_tensor_read_f32(scale, i, 1, &value);
         if (!isfinite(value) || value <= 0.0f) {
-            return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': scale %lld is %g, must be finite and above 0", c->file, TRDI_SHOWN, scale->name,
+            return trdi_fail(TRD_E_FORMAT, "file '%s': variable '%.*s': scale %lld is %g, must be finite and above 0", c->file,
+                             TRDI_SHOWN, scale->name,
                              (long long)i, (double)value);
         }
     }

@@ -122,6 +122,7 @@ static void check_pre_post(void)
     builder_set(&b, "decoder/layer_0/external_pre_encoder_attention_layer_norm/layer_norm_use_residual", 1, 0, 1, 1, 1);
     builder_set(&b, "decoder/layer_0/layer_scalar", 0, 0, 1, 1, 0.75);
     builder_set(&b, "decoder/layer_0/self_attention/sliding_window", 3, 0, 1, 1, 16);
+    builder_set(&b, "encoder/layer_0/self_attention/sliding_window", 3, 0, 1, 1, 16);
     trd_model *model = open_built();
     const trdi_layer_desc *layer = &model->decoder.layers[0];
     CHECK_INT(layer->form, TRDI_LAYER_PRE_POST);
@@ -130,6 +131,7 @@ static void check_pre_post(void)
     CHECK_NEAR(layer->external_pre.epsilon, 1e-6, 1e-12);
     CHECK_NEAR(layer->layer_scalar, 0.75, 0.0);
     CHECK_INT(layer->self_attention.sliding_window, 16);
+    CHECK_INT(model->encoder.layers[0].self_attention.sliding_window, 0);    /* encoders ignore it */
     CHECK(model->decoder.has_cross && !model->decoder.merged);
     trd_model_close(model);
     builder_remove(&b, "decoder/layer_0/attention");

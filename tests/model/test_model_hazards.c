@@ -201,7 +201,7 @@ static const row form_rows[] = {
     { "cross-attention without an encoder", DECODER, TRD_E_FORMAT, "has cross-attention, but the model has no encoder", { COPIED("decoder/layer_0/self_attention", "decoder/layer_0/attention") } },
     { "cross-attention in the parallel form", PAIR, TRD_E_UNSUPPORTED, "cross-attention in the parallel form", { ANY_NORM("decoder/layer_0/shared_layer_norm") } },
     { "parallel, shared norm", DECODER, TRD_OK, "", { ANY_NORM("decoder/layer_0/shared_layer_norm"), WITHOUT(DEC "layer_norm"), WITHOUT("decoder/layer_0/ffn/layer_norm") } },
-    { "parallel with a norm inside", DECODER, TRD_E_UNSUPPORTED, "norm inside", { ANY_NORM("decoder/layer_0/shared_layer_norm") } },
+    { "parallel with a norm inside", DECODER, TRD_OK, "", { ANY_NORM("decoder/layer_0/shared_layer_norm") } },
     { "parallel, two norms", DECODER, TRD_OK, "",
       { ANY_NORM("decoder/layer_0/input_layer_norm"), ANY_NORM("decoder/layer_0/post_attention_layer_norm"), WITHOUT(DEC "layer_norm"), WITHOUT("decoder/layer_0/ffn/layer_norm") } },
     { "parallel, input norm only", DECODER, TRD_OK, "", { ANY_NORM("decoder/layer_0/input_layer_norm"), WITHOUT(DEC "layer_norm"), WITHOUT("decoder/layer_0/ffn/layer_norm") } },
@@ -219,6 +219,9 @@ static const row form_rows[] = {
     { "two tables, one vocabulary", PAIR, TRD_E_FORMAT, "1 source vocabularies, but the encoder has 2 embedding tables", { SCALAR_I8("encoder/embeddings_merge", 1), MATRIX("encoder/embeddings_1/weight", 9, 8) } },
     { "added tables of two widths", PAIR, TRD_E_FORMAT, "'encoder/embeddings_1/weight': dimension 1 is 4, must be 8", { SCALAR_I8("encoder/embeddings_merge", 1), MATRIX("encoder/embeddings_1/weight", 9, 4) } },
     { "concatenated tables wider than the layers", PAIR, TRD_E_FORMAT, "must be 12", { MATRIX("encoder/embeddings_1/weight", 9, 4) } },
+    { "pooler", ENCODER, TRD_OK, "", { MATRIX("pooler_dense/weight", 8, 8), VECTOR("pooler_dense/bias", 8, 0), SCALAR_I8("pooler_activation", 5) } },
+    { "pooler of another width", ENCODER, TRD_E_FORMAT, "'pooler_dense/weight': dimension 1 is 7, must be 8", { MATRIX("pooler_dense/weight", 8, 7) } },
+    { "pooler activation 7", ENCODER, TRD_E_FORMAT, "'pooler_activation': the value is 7", { MATRIX("pooler_dense/weight", 8, 8), SCALAR_I8("pooler_activation", 7) } },
     { "two tables of an encoder", ENCODER, TRD_OK, "", { SCALAR_I8("encoder/embeddings_merge", 1), MATRIX("encoder/embeddings_1/weight", 2, 8) } },
 };
 
@@ -370,6 +373,70 @@ static void run_row(const row *r)
     else n_refused++;
 }
 
+/* Strings as no builder writes them: patches of the bytes of the first name. */
+static void check_strings(void)
+{
+    static const struct { int at, value; const char *part; } patches[] = {
+        { -2, 0, "holds the byte 0x00" },    /* one byte short: the old end is inside, or the new end is no NUL */
+        { 0, 0xc3, "holds the byte 0xc3" }, { 3, 0, "holds the byte 0x00" }, { 5, '\n', "holds the byte 0x0a" },
+        { 17, 'x', "does not end with NUL" },    /* the NUL after "encoder/num_heads" */
+    };
+    static model_builder b;
+    static const char name[] = "encoder/num_heads";
+    builder_pair(&b);
+    for (size_t i = 0; i < sizeof patches / sizeof patches[0]; i++) {
+        built_file file;
+        trd_model *model;
+        builder_write(&b, &file);
+        size_t at = 0;
+        while (memcmp(file.data + at, name, sizeof name) != 0) at++;
+        if (patches[i].at == -2) file.data[at - 2]++;
+        else file.data[at + (size_t)patches[i].at] = (uint8_t)patches[i].value;
+        CHECK_FAILS(builder_open_bytes(&b, file.data, file.bytes, &model), TRD_E_FORMAT, patches[i].part);
+        file.data[at - 2] = 0;
+        CHECK_FAILS(builder_open_bytes(&b, file.data, file.bytes, &model), TRD_E_FORMAT, "has length 0");
+        n_refused += 2;
+        built_file_free(&file);
+    }
+}
+
+static int n_warnings;
+
+static void count_warning(void *context, trd_log_level level, const char *text)
+{
+    (void)context;
+    if (level == TRD_LOG_WARNING && strstr(text, "built/model.bin") != NULL) n_warnings++;
+}
+
+/* What is let through with a warning: bytes after the end, and names that occur twice. */
+static void check_warnings(void)
+{
+    static model_builder b;
+    built_file file;
+    trd_model *model;
+    trd_log_set(TRD_LOG_WARNING, count_warning, NULL);
+    builder_pair(&b);
+    b.tensors[b.n_tensors] = *builder_find(&b, "encoder/layer_norm/gamma");
+    b.tensors[b.n_tensors++].fill = 9.0;
+    builder_write(&b, &file);
+    CHECK_OK(builder_open_bytes(&b, file.data, file.bytes, &model));
+    float value;
+    trdi_tensor_read_f32(model->encoder.output_norm.gamma, 7, 1, &value);
+    CHECK_NEAR(value, 1.0, 0.0);    /* the first one */
+    CHECK_INT(n_warnings, 1);
+    trd_model_close(model);
+    built_file_free(&file);
+    builder_pair(&b);
+    builder_write(&b, &file);
+    CHECK(file.capacity > file.bytes);
+    file.data[file.bytes] = 1;
+    CHECK_OK(builder_open_bytes(&b, file.data, file.bytes + 1, &model));
+    CHECK_INT(n_warnings, 2);
+    trd_model_close(model);
+    built_file_free(&file);
+    trd_log_set(TRD_LOG_OFF, NULL, NULL);
+}
+
 #define RUN(rows) for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) run_row(&rows[i])
 
 int main(void)
@@ -382,6 +449,8 @@ int main(void)
     RUN(scale_rows);
     RUN(awq_rows);
     RUN(config_rows);
+    check_strings();
+    check_warnings();
     size_t blocks;
     trd_memory_in_use(NULL, &blocks);
     CHECK_INT(blocks, 0);
