@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/log.h"
 #include "core/threads.h"
 #include "device/device.h"
 #include "device/device_select.h"
@@ -13,10 +14,10 @@
 enum { MAX_DEVICES = 16 };
 
 static struct {
-    trdi_mutex  mutex;                 /* guards everything below; facts do not change once listed */
-    bool        listed;
+    trdi_mutex  mutex;                 /* guards everything below */
+    bool        listed;                /* from then on the number of devices, their ops and facts are constant */
     size_t      n;
-    trdi_device devices[MAX_DEVICES];
+    trdi_device devices[MAX_DEVICES];  /* impl is not NULL while there are uses */
     trdi_device_facts facts[MAX_DEVICES];
     int64_t     n_uses[MAX_DEVICES];
 } registry = { .mutex = TRDI_MUTEX_INIT };
@@ -29,38 +30,73 @@ static void refine_cpu(trdi_device_facts *facts)
     if (topology->memory_bytes > 0) facts->memory_bytes = topology->memory_bytes;
 }
 
-/* Needs the mutex. Devices are added one back end after the other, the CPU first. */
-static trd_status list_devices(void)
+/* Ask all back ends, one after the other, the CPU first. No lock is held: back ends may log, which calls the user. */
+static trd_status find_devices(trdi_device *found, size_t *n)
 {
-    if (registry.listed) return TRD_OK;
     const trdi_backend_ops *const backends[] = { trdi_backend_cpu() };
-    size_t n = 0;
+    *n = 0;
     for (size_t b = 0; b < sizeof backends / sizeof backends[0]; b++) {
         const trdi_backend_ops *const ops = backends[b];
         if (ops->abi != TRDI_BACKEND_ABI)
             return trdi_fail(TRD_E_INTERNAL, "back end %s has interface %u, wanted %u", ops->name, (unsigned)ops->abi, (unsigned)TRDI_BACKEND_ABI);
+        trdi_device_facts facts[MAX_DEVICES];
         size_t n_new = 0;
-        TRDI_TRY(ops->enumerate(registry.facts + n, MAX_DEVICES - n, &n_new));
-        for (size_t i = n; i < n + n_new; i++) {
-            if (strcmp(ops->name, "cpu") == 0) refine_cpu(&registry.facts[i]);
-            registry.devices[i] = (trdi_device){ .ops = ops, .facts = registry.facts[i] };
+        TRDI_TRY(ops->enumerate(facts, MAX_DEVICES - *n, &n_new));
+        for (size_t i = 0; i < n_new; i++) {
+            if (strcmp(ops->name, "cpu") == 0) refine_cpu(&facts[i]);
+            found[(*n)++] = (trdi_device){ .ops = ops, .facts = facts[i] };
         }
-        n += n_new;
     }
-    registry.n = n;
-    registry.listed = true;
     return TRD_OK;
 }
 
-static trd_status acquire(const char *selector, const char *origin, trdi_device **out)
+static trd_status list_devices(void)
 {
-    TRDI_TRY(list_devices());
-    size_t i;
-    TRDI_TRY(trdi_device_select(selector, origin, registry.facts, registry.n, &i));
+    trdi_mutex_lock(&registry.mutex);
+    const bool listed = registry.listed;
+    trdi_mutex_unlock(&registry.mutex);
+    if (listed) return TRD_OK;
+    trdi_device found[MAX_DEVICES];
+    size_t n;
+    TRDI_TRY(find_devices(found, &n));
+    trdi_mutex_lock(&registry.mutex);
+    if (!registry.listed) { /* else another thread was faster */
+        for (size_t i = 0; i < n; i++) {
+            registry.devices[i] = found[i];
+            registry.facts[i] = found[i].facts;
+        }
+        registry.n = n;
+        registry.listed = true;
+    }
+    trdi_mutex_unlock(&registry.mutex);
+    return TRD_OK;
+}
+
+/* One more use of an open device. @param impl  taken if the device is not open; else left. @return false if it is not open and impl is NULL */
+static bool add_use(size_t i, void **impl)
+{
     trdi_device *const device = &registry.devices[i];
-    if (registry.n_uses[i] == 0) TRDI_TRY(device->ops->device_open(&device->facts, &device->impl));
-    registry.n_uses[i]++;
-    *out = device;
+    trdi_mutex_lock(&registry.mutex);
+    const bool open = registry.n_uses[i] > 0 || *impl != NULL;
+    if (registry.n_uses[i] == 0 && open) {
+        device->impl = *impl;
+        *impl = NULL;
+    }
+    if (open) registry.n_uses[i]++;
+    trdi_mutex_unlock(&registry.mutex);
+    return open;
+}
+
+static trd_status use_device(size_t i)
+{
+    const trdi_device *const device = &registry.devices[i];
+    void *impl = NULL;
+    if (add_use(i, &impl)) return TRD_OK;
+    TRDI_TRY(device->ops->device_open(&device->facts, &impl));
+    trdi_log(TRD_LOG_INFO, "device %s: %s, %s, cores: %lld, memory: %lld MiB", device->facts.id, device->facts.name, device->facts.isa,
+             (long long)device->facts.n_compute_units, (long long)(device->facts.memory_bytes >> 20));
+    (void)add_use(i, &impl);
+    if (impl != NULL) device->ops->device_close(impl); /* another thread was faster */
     return TRD_OK;
 }
 
@@ -73,30 +109,32 @@ trd_status trdi_device_acquire(const char *selector, trdi_device **out)
         origin = " (from TREADLE_DEVICE)";
     }
     if (selector == NULL || selector[0] == '\0') selector = "cpu";
-    trdi_mutex_lock(&registry.mutex);
-    const trd_status status = acquire(selector, origin, out);
-    trdi_mutex_unlock(&registry.mutex);
-    return status;
+    TRDI_TRY(list_devices());
+    size_t i;
+    TRDI_TRY(trdi_device_select(selector, origin, registry.facts, registry.n, &i));
+    TRDI_TRY(use_device(i));
+    *out = &registry.devices[i];
+    return TRD_OK;
 }
 
 void trdi_device_release(trdi_device *device)
 {
     if (device == NULL) return;
     const size_t i = (size_t)(device - registry.devices);
+    void *unused = NULL;
     trdi_mutex_lock(&registry.mutex);
     if (--registry.n_uses[i] == 0) {
-        device->ops->device_close(device->impl);
+        unused = device->impl;
         device->impl = NULL;
     }
     trdi_mutex_unlock(&registry.mutex);
+    if (unused != NULL) device->ops->device_close(unused);
 }
 
 const trdi_device *trdi_device_at(int64_t i)
 {
-    trdi_mutex_lock(&registry.mutex);
-    const bool there = list_devices() == TRD_OK && i >= 0 && (uint64_t)i < registry.n;
-    trdi_mutex_unlock(&registry.mutex);
-    return there ? &registry.devices[i] : NULL;
+    if (list_devices() != TRD_OK) return NULL;
+    return i >= 0 && (uint64_t)i < registry.n ? &registry.devices[i] : NULL;
 }
 
 const char *trdi_device_note(int64_t i)

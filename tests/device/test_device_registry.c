@@ -1,5 +1,7 @@
 /* test_device_registry.c: devices by selector and environment, opened once however often they are acquired; what the public list says. */
 #include "check.h"
+#include "core/scarce.h"
+#include "core/threads.h"
 #include "device/device.h"
 
 static void test_acquire(void)
@@ -82,6 +84,74 @@ static void test_list(void)
     CHECK_INT(room.after[15], 0);
 }
 
+/* The user's log callback may call the library. */
+static void ask_from_log(void *context, trd_log_level level, const char *text)
+{
+    (void)level;
+    if (strstr(text, "device cpu:0: ") != NULL) *(int64_t *)context = trd_device_count();
+}
+
+static void test_log(void)
+{
+    int64_t n = 0;
+    trd_log_set(TRD_LOG_INFO, ask_from_log, &n);
+    trdi_device *device;
+    CHECK_OK(trdi_device_acquire("cpu", &device));
+    CHECK_INT(n, 1);
+    n = 0;
+    trdi_device *again;
+    CHECK_OK(trdi_device_acquire("cpu", &again));
+    CHECK_INT(n, 0);
+    trdi_device_release(again);
+    trdi_device_release(device);
+    trd_log_set(TRD_LOG_OFF, NULL, NULL);
+}
+
+static void *acquire_often(void *argument)
+{
+    (void)argument;
+    for (int i = 0; i < 300; i++) {
+        trdi_device *device;
+        CHECK_OK(trdi_device_acquire("cpu", &device));
+        CHECK(device->impl != NULL);
+        trdi_device_release(device);
+    }
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    trdi_thread threads[4];
+    for (int i = 0; i < 4; i++) CHECK_OK(trdi_thread_start(&threads[i], "acquire", acquire_often, NULL));
+    for (int i = 0; i < 4; i++) trdi_thread_join(threads[i]);
+    trdi_device *device;
+    CHECK_OK(trdi_device_acquire("cpu", &device));
+    trdi_device_release(device);
+    CHECK(device->impl == NULL);
+    size_t blocks;
+    trd_memory_in_use(NULL, &blocks);
+    CHECK_INT(blocks, 0);
+}
+
+static void test_memory(void)
+{
+    CHECK_OK(trd_allocator_set(&scarce_allocator));
+    trd_status status = TRD_E_MEMORY;
+    for (int n = 0; status != TRD_OK; n++) {
+        scarce_allow(n);
+        trdi_device *device;
+        status = trdi_device_acquire("cpu", &device);
+        if (status != TRD_OK) CHECK_INT(status, TRD_E_MEMORY);
+        CHECK((status == TRD_OK) == (device != NULL));
+        trdi_device_release(device);
+        size_t blocks;
+        trd_memory_in_use(NULL, &blocks);
+        CHECK_INT(blocks, 0);
+        CHECK(n < 20);
+    }
+    CHECK_OK(trd_allocator_set(NULL));
+}
+
 static void test_bad_arguments(void)
 {
     trd_device_info info = { .struct_size = sizeof info };
@@ -107,9 +177,12 @@ static void test_notes(void)
 
 int main(void)
 {
+    test_threads();
     test_acquire();
     test_environment();
     test_list();
+    test_log();
+    test_memory();
     test_bad_arguments();
     test_notes();
     return 0;

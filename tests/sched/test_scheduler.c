@@ -1,6 +1,6 @@
 /* test_scheduler.c: life of jobs under a scheduler whose executors only sleep: order, bounds, cancel, failures, shutdown. */
 #include "check.h"
-#include "core/alloc.h"
+#include "core/scarce.h"
 #include "sleepy_executor.h"
 
 #include <time.h>
@@ -409,28 +409,12 @@ static void test_notify(void)
 }
 
 /* Allocation n fails, for every n that there is. */
-static atomic_int n_allowed;
-
-static void *scarce_alloc(void *context, size_t bytes, size_t alignment)
-{
-    (void)context;
-    if (atomic_fetch_sub(&n_allowed, 1) <= 0) return NULL;
-    return aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-}
-
-static void scarce_free(void *context, void *memory)
-{
-    (void)context;
-    free(memory);
-}
-
 static void test_memory(void)
 {
-    const trd_allocator scarce = { NULL, scarce_alloc, scarce_free };
-    CHECK_OK(trd_allocator_set(&scarce));
+    CHECK_OK(trd_allocator_set(&scarce_allocator));
     int n = 0;
     for (;; n++) {
-        atomic_store(&n_allowed, n);
+        scarce_allow(n);
         sleepy_plan plan = plan_of(1, 0);
         trdi_scheduler *scheduler;
         const trd_status status = sleepy_scheduler(&plan, 3, 0, &scheduler);
@@ -438,7 +422,7 @@ static void test_memory(void)
             sleepy_job job = { .n_steps = 1 };
             trdi_call call;
             CHECK_OK(trdi_call_init(&call));
-            atomic_store(&n_allowed, 0); /* running jobs allocates nothing */
+            scarce_allow(0); /* running jobs allocates nothing */
             submit_one(scheduler, &call, &job);
             CHECK(trdi_call_wait(&call, NULL));
             check_job(&job, TRD_OK, "");
