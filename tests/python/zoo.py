@@ -156,6 +156,12 @@ SEEDS = {
 
 VARIANTS = {name: dict(DEFAULTS, **v) for name, v in _variants().items()}
 
+# Trained models beside the random ones: variant -> folder below shared/models, or of the project's own models.
+TRAINED = {"aren_v1": "v1/aren-transliteration", "aren_v1_i16": "v1/aren-transliteration-i16",
+           "aren_v2": "v2/aren-transliteration", "aren_v2_i8": "v2/aren-transliteration-i8", "g2p_en": "g2p-en"}
+for _name in TRAINED:
+    VARIANTS[_name] = dict(DEFAULTS, trained=True, add_eos=_name == "g2p_en")
+
 
 def words(count, stem):
     """`count` distinct tokens; a few are not ASCII."""
@@ -163,7 +169,21 @@ def words(count, stem):
     return [stem + exotic.get(i % 16, "") + str(i) for i in range(count)]
 
 
+def read_vocabulary(directory, name):
+    path = os.path.join(directory, name + "_vocabulary.json")
+    if os.path.isfile(path):
+        with open(path, encoding="utf-8") as file:
+            tokens = json.load(file)
+    else:
+        with open(path.replace(".json", ".txt"), encoding="utf-8") as file:
+            tokens = file.read().split("\n")[:-1]
+    return tokens if "<unk>" in tokens else tokens + ["<unk>"]
+
+
 def vocabularies(v):
+    """([source tables], target table) of a variant."""
+    if "trained" in v:
+        return [read_vocabulary(v["directory"], "source")], read_vocabulary(v["directory"], "target")
     target = SPECIAL + words(v["target"] - len(SPECIAL), "t")
     if v["shared"]:
         return [target], target

@@ -1,0 +1,24 @@
+#!/bin/sh
+# `pip install .` at the root gives a package that translates, without the build tree. $1: Python, $2: source, $3: scratch.
+set -eu
+python=$1 source=$2 scratch=$3
+rm -rf "$scratch/site"
+mkdir -p "$scratch"
+if ! "$python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$scratch/site" "$source" \
+    > "$scratch/pip.log" 2>&1; then
+    if grep -qiE 'network|connection|resolve|No matching distribution|Could not find a version' "$scratch/pip.log"; then
+        echo "skipped: the build requirements cannot be fetched: $(tail -n 1 "$scratch/pip.log")"
+        exit 77
+    fi
+    cat "$scratch/pip.log"
+    exit 1
+fi
+cd "$scratch"
+PYTHONPATH="$scratch/site" PYTHONDONTWRITEBYTECODE=1 "$python" - "$source/models/g2p-en" "$scratch/site" <<'PYTHON'
+import sys
+import treadle
+assert treadle.__file__.startswith(sys.argv[2]), treadle.__file__
+result = treadle.Translator(sys.argv[1]).translate_batch([list("treadle")], return_scores=True)[0]
+print(treadle.__version__, result)
+assert result.hypotheses[0] == ["T", "R", "EH1", "D", "AH0", "L"], result
+PYTHON
