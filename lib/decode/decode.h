@@ -31,7 +31,7 @@ typedef struct trdi_search {
     uint64_t seed;
     trd_rng  rng;
     int32_t  unk_id;                  /**< forbidden when >= 0 */
-    const int32_t *end_ids;           /**< [n_end_ids] */
+    int32_t *end_ids;                 /**< [n_end_ids] */
     int64_t  n_end_ids;
     trdi_id_lists suppressed;         /**< sequences, none empty */
 } trdi_search;

@@ -209,11 +209,12 @@ static void drop_groups(engine *e)
 static trd_status take_memory_blocks(engine *e, trdi_group *group)
 {
     trdi_memory_cache *memory = group->memory;
+    if (memory->blocks != NULL) return TRD_OK;   /* taken in a step that stopped short */
     const int64_t n_positions = group->example->n_source, block_tokens = e->builder.info->block_tokens;
     const int64_t wanted = (n_positions + block_tokens - 1) / block_tokens;
+    TRDI_TRY(trdi_runner_reserve_blocks(e->builder.runner, wanted));
     memory->blocks = trdi_calloc((size_t)wanted, sizeof *memory->blocks);
     if (memory->blocks == NULL) return trdi_fail(TRD_E_MEMORY, "%lld KV blocks: out of memory", (long long)wanted);
-    TRDI_TRY(trdi_runner_reserve_blocks(e->builder.runner, wanted));
     while (memory->n_blocks < wanted) {
         const int32_t block = trdi_runner_take_block(e->builder.runner);
         if (block < 0) return trdi_fail(TRD_E_INTERNAL, "no KV block was reserved");

@@ -1,0 +1,18 @@
+/* options.h: reading the callers' option structs, of whatever size they were compiled with. */
+#ifndef TRDI_OPTIONS_H
+#define TRDI_OPTIONS_H
+
+#include "core/status.h"
+
+/**
+ * Copy the caller's options over the defaults in into (into_bytes long, struct_size first).
+ *
+ * @param from  NULL keeps the defaults. Older, shorter structs set their part; bytes of newer, longer ones must be zero.
+ * @param name  of the public function, for messages
+ */
+trd_status trdi_read_options(void *into, size_t into_bytes, const void *from, const char *name);
+
+/** Write the defaults (defaults_bytes long) into a caller's struct of size bytes; the rest becomes zero. */
+void trdi_write_defaults(void *into, size_t size, const void *defaults, size_t defaults_bytes);
+
+#endif

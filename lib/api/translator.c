@@ -1,0 +1,112 @@
+/* translator.c: making and ending translators. */
+#include <string.h>
+
+#include "api/options.h"
+#include "api/translator.h"
+#include "core/alloc.h"
+#include "core/log.h"
+
+void trd_translator_options_init(trd_translator_options *options, size_t size)
+{
+    const trd_translator_options defaults = { .device = NULL, .inter_threads = 1, .cpu_core_offset = -1, .max_batch_rows = 256 };
+    trdi_write_defaults(options, size, &defaults, sizeof defaults);
+}
+
+static trd_status check_options(const trd_translator_options *o)
+{
+    if (o->inter_threads < 1 || o->inter_threads > 1024) {
+        return trdi_fail(TRD_E_INVALID, "inter_threads is %d, it must be in 1 .. 1024", (int)o->inter_threads);
+    }
+    if (o->intra_threads < 0 || o->intra_threads > 1024) {
+        return trdi_fail(TRD_E_INVALID, "intra_threads is %d, it must be in 0 .. 1024", (int)o->intra_threads);
+    }
+    if (o->max_batch_rows < 1 || o->max_batch_rows > 1 << 20) {
+        return trdi_fail(TRD_E_INVALID, "max_batch_rows is %lld, it must be in 1 .. 1048576", (long long)o->max_batch_rows);
+    }
+    return TRD_OK;
+}
+
+/* Jobs that may wait: four full batches for each worker unless the caller says otherwise. */
+static int64_t queue_bound(const trd_translator_options *o)
+{
+    if (o->max_queued_batches > 0) return o->max_queued_batches;
+    return o->max_queued_batches < 0 ? 0 : 4 * (int64_t)o->inter_threads * o->max_batch_rows;
+}
+
+static trd_status start_workers(trd_translator *t, const trd_translator_options *o)
+{
+    t->setup = (trdi_engine_setup){
+        .network = t->network, .device = t->device, .n_threads = trdi_device_default_threads(o->intra_threads),
+        .first_core = o->cpu_core_offset, .max_rows = o->max_batch_rows,
+    };
+    const trdi_worker_setup workers = {
+        .ops = &trdi_engine_ops, .open = trdi_engine_open, .context = &t->setup,
+        .n_workers = o->inter_threads, .max_queued = queue_bound(o),
+    };
+    t->n_workers = o->inter_threads;
+    return trdi_scheduler_create(&workers, &t->scheduler);
+}
+
+static trd_status fill_translator(trd_translator *t, trd_model *model, const trd_translator_options *o)
+{
+    TRDI_TRY(trdi_device_acquire(o->device, &t->device));
+    const trdi_network_options network = { .compute_type = o->compute_type, .cache_dir = o->cache_dir };
+    TRDI_TRY(trdi_network_create(model, t->device, &network, &t->network));
+    t->model = trdi_model_retain(model);
+    TRDI_TRY(start_workers(t, o));
+    const trdi_network_info *info = trdi_network_get_info(t->network);
+    trdi_log(TRD_LOG_INFO, "translator of '%s' on %s (%s), %s, %d x %d threads", model->name, t->device->facts.id,
+             t->device->facts.name, info->compute_type, (int)t->n_workers, (int)t->setup.n_threads);
+    if (info->compute_type_note[0] != '\0') trdi_log(TRD_LOG_WARNING, "model '%s': %s", model->name, info->compute_type_note);
+    return TRD_OK;
+}
+
+trd_status trd_translator_create(trd_model *model, const trd_translator_options *options, trd_translator **out)
+{
+    if (out == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_create: out is NULL");
+    *out = NULL;
+    if (model == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_create: model is NULL");
+    trd_translator_options o;
+    trd_translator_options_init(&o, sizeof o);
+    TRDI_TRY(trdi_read_options(&o, sizeof o, options, "trd_translator_create"));
+    TRDI_TRY(check_options(&o));
+    if (model->family != TRDI_FAMILY_SEQ2SEQ) {
+        return trdi_fail(TRD_E_STATE, "model '%s' is no sequence-to-sequence model: it cannot be used as a translator", model->name);
+    }
+    trd_translator *t = trdi_calloc(1, sizeof *t);
+    if (t == NULL) return trdi_fail(TRD_E_MEMORY, "translator: out of memory");
+    const trd_status status = fill_translator(t, model, &o);
+    if (status != TRD_OK) {
+        trd_translator_destroy(t);
+        return status;
+    }
+    *out = t;
+    return TRD_OK;
+}
+
+void trd_translator_destroy(trd_translator *translator)
+{
+    if (translator == NULL) return;
+    trdi_scheduler_destroy(translator->scheduler);
+    trdi_network_destroy(translator->network);
+    if (translator->device != NULL) trdi_device_release(translator->device);
+    trd_model_close(translator->model);
+    trdi_free(translator);
+}
+
+trd_status trd_translator_get_info(trd_translator *translator, trd_translator_info *info)
+{
+    if (translator == NULL || info == NULL || info->struct_size < sizeof info->struct_size) {
+        return trdi_fail(TRD_E_INVALID, "trd_translator_get_info: %s", translator == NULL ? "translator is NULL" : "info is NULL or has no size");
+    }
+    const trdi_network_info *network = trdi_network_get_info(translator->network);
+    trd_translator_info whole = {
+        .struct_size = info->struct_size, .device = translator->device->facts.id, .device_name = translator->device->facts.name,
+        .compute_type = network->compute_type, .compute_type_note = network->compute_type_note,
+        .n_workers = translator->n_workers, .n_threads = translator->setup.n_threads,
+        .weights_from_cache = network->weights_from_cache,
+    };
+    trdi_scheduler_counts(translator->scheduler, &whole.n_queued, &whole.n_active);
+    memcpy(info, &whole, info->struct_size < sizeof whole ? info->struct_size : sizeof whole);
+    return TRD_OK;
+}
