@@ -73,6 +73,9 @@ trd_status trd_translator_create(trd_model *model, const trd_translator_options 
     if (model->family != TRDI_FAMILY_SEQ2SEQ) {
         return trdi_fail(TRD_E_STATE, "model '%s' is no sequence-to-sequence model: it cannot be used as a translator", model->name);
     }
+    if (model->unsupported != NULL) {
+        return trdi_fail(TRD_E_UNSUPPORTED, "model '%s' cannot be used as a translator: %s", model->name, model->unsupported);
+    }
     trd_translator *t = trdi_calloc(1, sizeof *t);
     if (t == NULL) return trdi_fail(TRD_E_MEMORY, "translator: out of memory");
     const trd_status status = fill_translator(t, model, &o);
