@@ -1,0 +1,80 @@
+/* cache_key.c: where the cache file of a model lies and what its name is made of. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/log.h"
+#include "nn/cache_digest.h"
+#include "nn/weight_cache.h"
+
+enum { END_BYTES = 65536, TEXT_BYTES = 512 };
+
+/** The folder for cache files, owned; NULL = none. */
+static char *cache_folder(const char *wanted)
+{
+    if (wanted != NULL) return wanted[0] != '\0' ? trdi_strndup(wanted, strlen(wanted)) : NULL;
+    const char *own = getenv("TREADLE_CACHE");
+    if (own != NULL) return own[0] != '\0' ? trdi_strndup(own, strlen(own)) : NULL;
+    const char *xdg = getenv("XDG_CACHE_HOME");
+    if (xdg != NULL && xdg[0] == '/') return trdi_path_join(xdg, "treadle");
+    const char *home = getenv("HOME");
+    if (home != NULL && home[0] == '/') return trdi_path_join(home, ".cache/treadle");
+    return NULL;
+}
+
+/** Read the first and the last 64 KiB (all of a shorter file) into out. @return bytes read, 0 on failure */
+static size_t read_ends(const char *path, uint64_t file_bytes, uint8_t *out)
+{
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) return 0;
+    size_t n = fread(out, 1, END_BYTES, file);
+    if (file_bytes > END_BYTES && fseek(file, -(long)END_BYTES, SEEK_END) == 0) n += fread(out + n, 1, END_BYTES, file);
+    (void)fclose(file);
+    return n;
+}
+
+/** Everything that the prepared bytes depend on, digested. */
+static bool digest_identity(const trd_model *model, const trdi_backend_ops *ops, const char *compute_type, uint8_t digest[16])
+{
+    trdi_file_identity file;
+    if (!trdi_file_identify(model->binary_path, &file)) return false;
+    uint8_t *text = trdi_alloc(TEXT_BYTES + 2 * (size_t)END_BYTES);
+    if (text == NULL) return false;
+    const int length = snprintf((char *)text, TEXT_BYTES, "%llu %llu %llu %lld %s %u %s %s",
+                                (unsigned long long)file.device, (unsigned long long)file.inode, (unsigned long long)file.bytes,
+                                (long long)file.modified_ns, ops->name, (unsigned)ops->weight_layout_version, compute_type,
+                                trd_version());
+    const size_t n = read_ends(model->binary_path, file.bytes, text + TEXT_BYTES);
+    const bool good = length > 0 && length < TEXT_BYTES && n > 0;
+    if (good) {
+        memset(text + length, 0, TEXT_BYTES - (size_t)length);
+        trdi_digest(text, TEXT_BYTES + n, digest);
+    }
+    trdi_free(text);
+    return good;
+}
+
+void trdi_weight_cache_locate(trdi_weight_cache_key *key, const trd_model *model, const trdi_backend_ops *ops,
+                              const char *compute_type, const char *folder)
+{
+    *key = (trdi_weight_cache_key){ .path = NULL };
+    if (model->binary_path == NULL || !trdi_digest_available()) return;
+    char *place = cache_folder(folder);
+    if (place == NULL) return;
+    if (!digest_identity(model, ops, compute_type, key->digest)) {
+        trdi_log(TRD_LOG_WARNING, "no weight cache: '%s' cannot be identified", model->binary_path);
+    } else {
+        char name[64] = "";
+        for (int i = 0; i < 16; i++) (void)snprintf(name + 2 * i, 3, "%02x", key->digest[i]);
+        (void)snprintf(name + 32, sizeof name - 32, "-%s-v%u.weights", ops->name, (unsigned)ops->weight_layout_version);
+        key->path = trdi_path_join(place, name);
+    }
+    trdi_free(place);
+}
+
+void trdi_weight_cache_key_clear(trdi_weight_cache_key *key)
+{
+    trdi_free(key->path);
+    key->path = NULL;
+}

@@ -1,0 +1,110 @@
+/* kv_pool.c: taking, sharing, freeing blocks, and growing the pool without losing what is in it. */
+#include "nn/kv_pool.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/alloc.h"
+
+enum { SMALLEST_POOL = 16 };
+
+void trdi_kv_pool_init(trdi_kv_pool *pool, const trdi_backend_ops *ops, void *device, void *queue, size_t block_bytes)
+{
+    *pool = (trdi_kv_pool){ .ops = ops, .device = device, .queue = queue, .block_bytes = block_bytes };
+}
+
+void trdi_kv_pool_clear(trdi_kv_pool *pool)
+{
+    if (pool->buffer != NULL) pool->ops->buffer_free(pool->buffer);
+    trdi_free(pool->uses);
+    trdi_free(pool->free_blocks);
+    pool->buffer = NULL;
+    pool->uses = pool->free_blocks = NULL;
+    pool->n_blocks = pool->n_free = 0;
+}
+
+/** A buffer for n blocks that begins with the present contents. */
+static trd_status grown_buffer(const trdi_kv_pool *pool, int64_t n_blocks, void **out)
+{
+    size_t bytes;
+    if (!trdi_mul_size((size_t)n_blocks, pool->block_bytes, &bytes))
+        return trdi_fail(TRD_E_MEMORY, "KV pool: %lld blocks of %zu bytes", (long long)n_blocks, pool->block_bytes);
+    void *buffer = NULL;
+    trd_status status = pool->ops->buffer_alloc(pool->device, bytes, TRDI_MEMORY_DEVICE, &buffer);
+    if (status != TRD_OK) return trdi_fail_within(status, "KV pool of %lld blocks", (long long)n_blocks);
+    if (pool->n_blocks > 0) {
+        status = pool->ops->copy(pool->queue, (trdi_span){ buffer, 0 }, (trdi_span){ pool->buffer, 0 },
+                                 (size_t)pool->n_blocks * pool->block_bytes);
+        if (status == TRD_OK) status = pool->ops->queue_wait(pool->queue);
+    }
+    if (status != TRD_OK) {
+        pool->ops->buffer_free(buffer);
+        return status;
+    }
+    *out = buffer;
+    return TRD_OK;
+}
+
+static trd_status grow(trdi_kv_pool *pool, int64_t n_blocks)
+{
+    if (n_blocks > INT32_MAX) return trdi_fail(TRD_E_MEMORY, "KV pool: %lld blocks are too many", (long long)n_blocks);
+    const size_t bytes = (size_t)n_blocks * sizeof *pool->uses;
+    int32_t *uses = trdi_alloc(bytes), *free_blocks = trdi_alloc(bytes);
+    void *buffer = NULL;
+    trd_status status = TRD_OK;
+    if (uses == NULL || free_blocks == NULL)
+        status = trdi_fail(TRD_E_MEMORY, "KV pool: tables of %lld blocks", (long long)n_blocks);
+    if (status == TRD_OK) status = grown_buffer(pool, n_blocks, &buffer);
+    if (status != TRD_OK) {
+        trdi_free(uses);
+        trdi_free(free_blocks);
+        return status;
+    }
+
+    const int64_t old_blocks = pool->n_blocks;
+    int64_t n_free = 0;
+    for (int64_t b = n_blocks - 1; b >= old_blocks; b--) free_blocks[n_free++] = (int32_t)b;
+    if (old_blocks > 0) memcpy(uses, pool->uses, (size_t)old_blocks * sizeof *uses);
+    memset(uses + old_blocks, 0, (size_t)(n_blocks - old_blocks) * sizeof *uses);
+    /* Freed blocks come last, so they are taken first: their memory is likely in a cache. */
+    if (pool->n_free > 0) memcpy(free_blocks + n_free, pool->free_blocks, (size_t)pool->n_free * sizeof *free_blocks);
+    n_free += pool->n_free;
+
+    trdi_kv_pool_clear(pool);
+    pool->buffer = buffer;
+    pool->uses = uses;
+    pool->free_blocks = free_blocks;
+    pool->n_blocks = n_blocks;
+    pool->n_free = n_free;
+    return TRD_OK;
+}
+
+trd_status trdi_kv_pool_reserve(trdi_kv_pool *pool, int64_t n)
+{
+    if (n <= pool->n_free) return TRD_OK;
+    int64_t wanted = pool->n_blocks - pool->n_free + n;
+    const int64_t by_half = pool->n_blocks + pool->n_blocks / 2;
+    if (wanted < by_half) wanted = by_half;
+    return grow(pool, wanted < SMALLEST_POOL ? SMALLEST_POOL : wanted);
+}
+
+int32_t trdi_kv_pool_take(trdi_kv_pool *pool)
+{
+    if (pool->n_free == 0) return -1;
+    const int32_t block = pool->free_blocks[--pool->n_free];
+    assert(pool->uses[block] == 0);
+    pool->uses[block] = 1;
+    return block;
+}
+
+void trdi_kv_pool_retain(trdi_kv_pool *pool, int32_t block)
+{
+    assert(block >= 0 && block < pool->n_blocks && pool->uses[block] > 0);
+    pool->uses[block]++;
+}
+
+void trdi_kv_pool_release(trdi_kv_pool *pool, int32_t block)
+{
+    assert(block >= 0 && block < pool->n_blocks && pool->uses[block] > 0);
+    if (--pool->uses[block] == 0) pool->free_blocks[pool->n_free++] = block;
+}
