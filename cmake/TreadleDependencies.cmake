@@ -87,6 +87,13 @@ if(TREADLE_HAVE_HWLOC)
     list(APPEND TREADLE_STATIC_REQUIRES hwloc)
 endif()
 
+# The header is enough: its functions are inlined.
+treadle_feature(XXHASH "Cache files of prepared weights")
+if(NOT treadle_wanted STREQUAL "OFF")
+    find_path(XXHASH_INCLUDE_DIR xxhash.h)
+endif()
+treadle_feature_done(XXHASH XXHASH_INCLUDE_DIR "${XXHASH_INCLUDE_DIR}/xxhash.h" "install libxxhash-dev")
+
 # Back ends that this version does not have: AUTO and OFF leave them out, ON is refused, so that nobody is misled.
 foreach(backend OPENCL CUDA)
     treadle_feature(${backend} "${backend} back end")

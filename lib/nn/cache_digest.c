@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#ifdef TRD_HAVE_XXHASH
+#ifdef TRDI_HAVE_XXHASH
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

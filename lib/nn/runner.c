@@ -1,0 +1,230 @@
+/*
+ * runner.c: one engine's step block, arena, KV pool and plans. Buffers are made at capacity and plans recorded into them; a step
+ * only writes numbers and runs a plan. Growth makes new buffers first, so a failure leaves the old ones in use.
+ */
+#include "nn/network_private.h"
+
+#include "core/alloc.h"
+#include "nn/kv_pool.h"
+
+enum { N_STAGES = 2, N_FEATURE_SETS = 4 };
+
+struct trdi_runner {
+    trdi_network *network;       /**< borrowed, as is the queue */
+    void         *queue;
+    trdi_places   places;        /**< buffers NULL before the first step */
+    trdi_kv_pool  pool;
+    void         *plans[N_STAGES][N_FEATURE_SETS];   /**< NULL = not recorded for the present buffers */
+    trdi_stage    stage;         /**< of the step that was begun */
+    uint32_t      features;
+    trdi_step_sizes sizes;
+    bool          begun;
+};
+
+static const trdi_backend_ops *ops_of(const trdi_runner *runner)
+{
+    return runner->network->device->ops;
+}
+
+/* ---- Buffers and plans ---- */
+
+static void drop_plans(trdi_runner *runner)
+{
+    for (int s = 0; s < N_STAGES; s++) {
+        for (int f = 0; f < N_FEATURE_SETS; f++) {
+            if (runner->plans[s][f] != NULL) ops_of(runner)->plan_destroy(runner->plans[s][f]);
+            runner->plans[s][f] = NULL;
+        }
+    }
+}
+
+static void free_buffers(const trdi_backend_ops *ops, const trdi_places *places)
+{
+    if (places->step != NULL) ops->buffer_free(places->step);
+    if (places->result != NULL) ops->buffer_free(places->result);
+    if (places->arena != NULL) ops->buffer_free(places->arena);
+}
+
+static trd_status make_buffers(const trdi_runner *runner, trdi_places *places)
+{
+    const trdi_backend_ops *ops = ops_of(runner);
+    void *device = runner->network->device->impl;
+    trd_status status = ops->buffer_alloc(device, places->in_step.bytes, TRDI_MEMORY_STEP, &places->step);
+    if (status == TRD_OK) status = ops->buffer_alloc(device, places->in_result.bytes, TRDI_MEMORY_RESULT, &places->result);
+    if (status == TRD_OK) status = ops->buffer_alloc(device, places->in_arena.bytes, TRDI_MEMORY_DEVICE, &places->arena);
+    if (status == TRD_OK) return TRD_OK;
+    free_buffers(ops, places);
+    const trdi_step_sizes *sizes = &places->capacities.sizes;
+    return trdi_fail_within(status, "model '%s': buffers for %lld tokens and %lld outputs", runner->network->model->name,
+                            (long long)sizes->n_tokens, (long long)sizes->n_outputs);
+}
+
+static trd_status grow(trdi_runner *runner, const trdi_step_sizes *sizes, uint32_t features)
+{
+    trdi_capacities capacities = runner->places.capacities;
+    TRDI_TRY(trdi_capacities_grow(&capacities, sizes, features));
+    trdi_places grown = { .step = NULL };
+    TRDI_TRY(trdi_places_lay_out(&grown, runner->network, &capacities));
+    TRDI_TRY(make_buffers(runner, &grown));
+    drop_plans(runner);
+    free_buffers(ops_of(runner), &runner->places);
+    runner->places = grown;
+    return TRD_OK;
+}
+
+/** The plan for a stage in the present buffers and pool, recorded if it is new. */
+static trd_status ensure_plan(trdi_runner *runner, trdi_stage stage, uint32_t features, void **out)
+{
+    if (runner->places.pool != runner->pool.buffer) {
+        drop_plans(runner);
+        runner->places.pool = runner->pool.buffer;
+    }
+    void **plan = &runner->plans[stage][features];
+    if (*plan == NULL) {
+        trdi_recorder recorder;
+        trd_status status = trdi_record_stage(&recorder, runner->network, &runner->places, stage, features);
+        if (status == TRD_OK)
+            status = ops_of(runner)->plan_create(runner->network->device->impl, recorder.ops, recorder.n_ops, plan);
+        trdi_free(recorder.ops);
+        TRDI_TRY(status);
+    }
+    *out = *plan;
+    return TRD_OK;
+}
+
+/* ---- Steps ---- */
+
+static trd_status check_stage(const trdi_runner *runner, trdi_stage stage, uint32_t features)
+{
+    const trd_model *model = runner->network->model;
+    if ((features & ~(uint32_t)(TRDI_FEATURE_ATTENTION | TRDI_FEATURE_LOGITS)) != 0)
+        return trdi_fail(TRD_E_INVALID, "step features %#x", (unsigned)features);
+    if (stage == TRDI_STAGE_ENCODE && runner->network->info.n_source_features == 0)
+        return trdi_fail(TRD_E_STATE, "model '%s' has no encoder", model->name);
+    if ((features & TRDI_FEATURE_ATTENTION) != 0 && (!model->decoder.has_cross || model->decoder.merged))
+        return trdi_fail(TRD_E_UNSUPPORTED, "model '%s' has no cross-attention whose weights could be returned", model->name);
+    return TRD_OK;
+}
+
+trd_status trdi_runner_begin(trdi_runner *runner, trdi_stage stage, uint32_t features, const trdi_step_sizes *sizes,
+                             trdi_step_arrays *out)
+{
+    runner->begun = false;
+    if (stage == TRDI_STAGE_ENCODE) features = 0;
+    TRDI_TRY(check_stage(runner, stage, features));
+    trdi_step_sizes wanted = *sizes;
+    if ((features & TRDI_FEATURE_ATTENTION) == 0) wanted.n_attention = 0;
+    if (runner->places.arena == NULL || !trdi_capacities_hold(&runner->places.capacities, &wanted, features))
+        TRDI_TRY(grow(runner, &wanted, features));
+    TRDI_TRY(trdi_kv_pool_reserve(&runner->pool, runner->pool.buffer == NULL ? 1 : 0));
+    void *plan;
+    TRDI_TRY(ensure_plan(runner, stage, features, &plan));
+    trdi_step_layout_arrays(&runner->places.in_step, runner->network, ops_of(runner)->buffer_host(runner->places.step), out);
+    runner->stage = stage;
+    runner->features = features;
+    runner->sizes = wanted;
+    runner->begun = true;
+    return TRD_OK;
+}
+
+static void read_results(const trdi_runner *runner, trdi_step_results *results)
+{
+    const trdi_result_layout *layout = &runner->places.in_result;
+    const uint8_t *host = ops_of(runner)->buffer_host(runner->places.result);
+    const bool attention = (runner->features & TRDI_FEATURE_ATTENTION) != 0;
+    *results = (trdi_step_results){
+        .ids = (const void *)(host + layout->ids),
+        .parents = (const void *)(host + layout->parents),
+        .scores = (const void *)(host + layout->scores),
+        .attention = attention ? (const void *)(host + layout->attention) : NULL,
+        .attention_stride = attention ? runner->places.capacities.sizes.n_attention : 0,
+    };
+}
+
+trd_status trdi_runner_run(trdi_runner *runner, atomic_bool *abort, trdi_step_results *results)
+{
+    if (!runner->begun) return trdi_fail(TRD_E_STATE, "no step was begun");
+    runner->begun = false;
+    /* The pool may have grown since the step was begun. */
+    void *plan;
+    TRDI_TRY(ensure_plan(runner, runner->stage, runner->features, &plan));
+    const trdi_step step = {
+        .counts = {
+            [TRDI_COUNT_ONE] = 1,
+            [TRDI_COUNT_TOKENS] = runner->sizes.n_tokens,
+            [TRDI_COUNT_OUTPUTS] = runner->sizes.n_outputs,
+            [TRDI_COUNT_EDITS] = runner->sizes.n_edits,
+            [TRDI_COUNT_SELECTIONS] = runner->sizes.n_selections,
+            [TRDI_COUNT_COPIES] = runner->sizes.n_copies,
+        },
+        .abort = abort,
+    };
+    trd_status status = ops_of(runner)->plan_run(runner->queue, plan, &step);
+    const trd_status waited = ops_of(runner)->queue_wait(runner->queue);
+    if (status == TRD_OK) status = waited;
+    TRDI_TRY(status);
+    if (results != NULL) read_results(runner, results);
+    return TRD_OK;
+}
+
+trd_status trdi_runner_read_logits(trdi_runner *runner, int64_t output, float *out)
+{
+    if ((runner->features & TRDI_FEATURE_LOGITS) == 0 || output < 0 || output >= runner->sizes.n_outputs)
+        return trdi_fail(TRD_E_RANGE, "logits of output %lld of %lld", (long long)output, (long long)runner->sizes.n_outputs);
+    const trdi_arena_layout *layout = &runner->places.in_arena;
+    const trdi_span logits = { runner->places.arena, layout->logits + (size_t)(output * layout->logits_stride) * sizeof(float) };
+    return ops_of(runner)->read(runner->queue, out, logits, (size_t)runner->network->info.vocabulary * sizeof(float));
+}
+
+/* ---- Runner ---- */
+
+trd_status trdi_runner_create(trdi_network *network, void *queue, trdi_runner **out)
+{
+    *out = NULL;
+    trdi_runner *runner = trdi_calloc(1, sizeof *runner);
+    if (runner == NULL) return trdi_fail(TRD_E_MEMORY, "model '%s': runner", network->model->name);
+    runner->network = network;
+    runner->queue = queue;
+    trdi_kv_pool_init(&runner->pool, network->device->ops, network->device->impl, queue, network->info.block_bytes);
+    *out = runner;
+    return TRD_OK;
+}
+
+void trdi_runner_destroy(trdi_runner *runner)
+{
+    if (runner == NULL) return;
+    drop_plans(runner);
+    free_buffers(ops_of(runner), &runner->places);
+    trdi_kv_pool_clear(&runner->pool);
+    trdi_free(runner);
+}
+
+trd_status trdi_runner_reserve_blocks(trdi_runner *runner, int64_t n)
+{
+    return trdi_kv_pool_reserve(&runner->pool, n);
+}
+
+int32_t trdi_runner_take_block(trdi_runner *runner)
+{
+    return trdi_kv_pool_take(&runner->pool);
+}
+
+void trdi_runner_retain_block(trdi_runner *runner, int32_t block)
+{
+    trdi_kv_pool_retain(&runner->pool, block);
+}
+
+void trdi_runner_release_block(trdi_runner *runner, int32_t block)
+{
+    trdi_kv_pool_release(&runner->pool, block);
+}
+
+int32_t trdi_runner_block_uses(const trdi_runner *runner, int32_t block)
+{
+    return runner->pool.uses[block];
+}
+
+int64_t trdi_runner_blocks_in_use(const trdi_runner *runner)
+{
+    return runner->pool.n_blocks - runner->pool.n_free;
+}
