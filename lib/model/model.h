@@ -190,6 +190,8 @@ trd_model *trdi_model_retain(trd_model *model);
 void trdi_model_release(trd_model *model);
 /** A stored variable or alias by name; NULL if there is none. */
 const trdi_tensor *trdi_model_find(const trd_model *model, const char *name);
+/** What model.bin was when it was checked; false for a model from memory. */
+bool trdi_model_identity(const trd_model *model, trdi_file_identity *out);
 /** Stored compute type, e.g. "int8_float32"; static. */
 const char *trdi_model_stored_type(const trd_model *model);
 /**

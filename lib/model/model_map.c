@@ -60,3 +60,9 @@ void trdi_model_unmap(trd_model *model)
     }
     trdi_mutex_unlock(&p->mutex);
 }
+
+bool trdi_model_identity(const trd_model *model, trdi_file_identity *out)
+{
+    *out = model->private_part->identity;
+    return model->private_part->binary.mapped;
+}

@@ -38,7 +38,7 @@ static size_t read_ends(const char *path, uint64_t file_bytes, uint8_t *out)
 static bool digest_identity(const trd_model *model, const trdi_backend_ops *ops, const char *compute_type, uint8_t digest[16])
 {
     trdi_file_identity file;
-    if (!trdi_file_identify(model->binary_path, &file)) return false;
+    if (!trdi_model_identity(model, &file)) return false;
     uint8_t *text = trdi_alloc(TEXT_BYTES + 2 * (size_t)END_BYTES);
     if (text == NULL) return false;
     const int length = snprintf((char *)text, TEXT_BYTES, "%llu %llu %llu %lld %s %u %s %s",

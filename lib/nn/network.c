@@ -157,15 +157,13 @@ static bool load_from_cache(trdi_network *network, const trdi_weight_cache_key *
 /** Prepare from the model's payloads. @param constants  filled */
 static trd_status prepare_weights(trdi_network *network, float *constants)
 {
-    TRDI_TRY(trdi_model_map(network->model));
     trdi_weights_fill_constants(&network->weights, constants);
-    trd_status status = trdi_weights_upload_constants(&network->weights, constants);
-    if (status == TRD_OK) status = trdi_weights_prepare(&network->weights, constants, NULL);
-    trdi_model_unmap(network->model);
-    return status;
+    TRDI_TRY(trdi_weights_upload_constants(&network->weights, constants));
+    return trdi_weights_prepare(&network->weights, constants, NULL);
 }
 
-static trd_status load_weights(trdi_network *network, const char *cache_dir)
+/** From the cache, or from the mapped payloads and into the cache. */
+static trd_status load_mapped_weights(trdi_network *network, const char *cache_dir)
 {
     trdi_weights *weights = &network->weights;
     float *constants = trdi_alloc(weights->constant_bytes);
@@ -184,6 +182,15 @@ static trd_status load_weights(trdi_network *network, const char *cache_dir)
     }
     trdi_weight_cache_key_clear(&key);
     trdi_free(constants);
+    return status;
+}
+
+/** The model is mapped even if the cache serves all: that costs no reading, and fails if its file was replaced. */
+static trd_status load_weights(trdi_network *network, const char *cache_dir)
+{
+    TRDI_TRY(trdi_model_map(network->model));
+    const trd_status status = load_mapped_weights(network, cache_dir);
+    trdi_model_unmap(network->model);
     return status;
 }
 
@@ -245,7 +252,7 @@ void trdi_network_destroy(trdi_network *network)
     trdi_weights_clear(&network->weights);
     trdi_weight_cache_close(&network->cache);
     trdi_free(network->kv_offsets);
-    trd_model_close(network->model);
+    trdi_model_release(network->model);
     trdi_free(network);
 }
 
