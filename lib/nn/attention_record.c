@@ -55,7 +55,10 @@ static void record_rotary(trdi_recorder *r, const trdi_attention_desc *attention
     } });
 }
 
-/** Shaw's tables, asymmetric keys, T5 bias and ALiBi. Merged attention has none of them. */
+/**
+ * Shaw's tables, asymmetric keys, T5 bias and ALiBi. Merged attention has none of them. A T5 table is the layer's own, as in the
+ * original; files give every layer an alias of the first one's.
+ */
 static void set_position_terms(const trdi_recorder *r, const trdi_attention_desc *attention, trdi_op_attention *op)
 {
     if (trdi_attention_is_merged(attention)) return;
@@ -71,10 +74,9 @@ static void set_position_terms(const trdi_recorder *r, const trdi_attention_desc
         op->relative_right = attention->right_max_position;
     }
     if (attention->relative_bias != NULL) {
-        const trdi_attention_desc *first = trdi_stack_relative_bias(r->stack);
-        op->relative_bias = trdi_weights_constant(weights, TRDI_CONSTANT_TENSOR, first->relative_bias);
-        op->relative_buckets = trdi_tensor_rows(first->relative_bias);
-        op->relative_max_distance = first->relative_max_distance;
+        op->relative_bias = trdi_weights_constant(weights, TRDI_CONSTANT_TENSOR, attention->relative_bias);
+        op->relative_buckets = trdi_tensor_rows(attention->relative_bias);
+        op->relative_max_distance = attention->relative_max_distance;
         op->relative_bidirectional = r->stage == TRDI_STAGE_ENCODE;
     }
     op->alibi_slopes = trdi_weights_constant(weights, TRDI_CONSTANT_ALIBI, r->stack->alibi ? attention : NULL);

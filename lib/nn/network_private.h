@@ -157,8 +157,6 @@ trd_status trdi_record_stage(trdi_recorder *recorder, const trdi_network *networ
 
 /* ---- Helpers on descriptions ---- */
 
-/** The attention of the first layer with a T5 bias, whose table serves all layers that have one; NULL = none. */
-const trdi_attention_desc *trdi_stack_relative_bias(const trdi_stack_desc *stack);
 static inline bool trdi_attention_is_merged(const trdi_attention_desc *attention) { return attention->memory_kv.weight != NULL; }
 static inline bool trdi_layer_has_second_norm(const trdi_layer_desc *layer)
 {

@@ -30,6 +30,7 @@ static void add_attention(trdi_weights *weights, const trdi_stack_desc *stack, c
     add_tensor(weights, attention->relative_keys);
     add_tensor(weights, attention->relative_values);
     add_tensor(weights, attention->asymmetric_keys);
+    add_tensor(weights, attention->relative_bias);
     if (stack->alibi)
         trdi_weights_add_constant(weights, (trdi_constant){ .kind = TRDI_CONSTANT_ALIBI, .key = attention,
                                                             .count = attention->n_heads,
@@ -55,21 +56,10 @@ static void add_stack(trdi_weights *weights, const trdi_stack_desc *stack)
     trdi_weights_add_linear(weights, &stack->project_in);
     if (stack->has_positions) add_tensor(weights, stack->positions);
     add_norm(weights, &stack->embedding_norm);
-    const trdi_attention_desc *biased = trdi_stack_relative_bias(stack);
-    if (biased != NULL) add_tensor(weights, biased->relative_bias);
     for (int64_t l = 0; l < stack->n_layers; l++) add_layer(weights, stack, &stack->layers[l]);
     add_norm(weights, &stack->output_norm);
     trdi_weights_add_linear(weights, &stack->project_out);
     trdi_weights_add_linear(weights, &stack->projection);
-}
-
-const trdi_attention_desc *trdi_stack_relative_bias(const trdi_stack_desc *stack)
-{
-    for (int64_t l = 0; l < stack->n_layers; l++) {
-        const trdi_attention_desc *attention = &stack->layers[l].self_attention;
-        if (attention->relative_bias != NULL && attention->memory_kv.weight == NULL) return attention;
-    }
-    return NULL;
 }
 
 trd_status trdi_weights_collect(trdi_weights *weights, const trd_model *model)

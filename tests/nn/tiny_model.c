@@ -167,7 +167,6 @@ static void put_attention_positions(writer *w)
         put_random(w, "relative_position_keys", 5, head_dim(m), 0.0f, 0.5f);
     if (m->positions == TINY_SHAW) put_random(w, "relative_position_values", 5, head_dim(m), 0.0f, 0.5f);
     if (m->positions == TINY_T5) {
-        /* Every layer has a table, as readers expect; only the first one's values count. */
         put_random(w, "relative_attention_bias", 8, n_heads(m), 0.0f, 1.0f);
         put_int(w, "relative_attention_max_distance", 12);
     }
@@ -188,7 +187,8 @@ static void put_attention(writer *w, const char *name, bool cross)
     put_int(w, "num_heads_kv", n_heads_kv(m));
     put_int(w, "head_dim", head_dim(m));
     if (m->head_norms) {
-        put_norm(w, "q_norm", head_dim(m));
+        /* The original gives other results from run to run with a query norm in cross-attention. */
+        if (!cross) put_norm(w, "q_norm", head_dim(m));
         put_norm(w, "k_norm", head_dim(m));
         put_norm(w, "v_norm", head_dim(m));
     }
