@@ -176,7 +176,7 @@ typedef struct trdi_op_attention {
     bool      causal;
     int64_t   window;
     trdi_span alibi_slopes;   /**< f32 [n_heads], already multiplied by what alibi_scaled asks; absent = none */
-    bool      alibi_positive; /**< adds slope * j; else slope * (j - (key_counts[row] - 1)) */
+    bool      alibi_positive; /**< adds slope * j; else slope * (j - positions[t]), so that segments do not matter */
     trdi_span relative_keys, relative_values; /**< f32 [2*relative_max + 1][head_dim]: r = clip(j - positions[t], -M, M) + M */
     int64_t   relative_left, relative_right;  /**< Shaw: both M; asymmetric keys: L and R, r = clip(j - p, -L, R) + L */
     trdi_span relative_bias;  /**< T5, f32 [relative_buckets][n_heads] */

@@ -191,7 +191,7 @@ static void same_bits(void)
         form in_blocks = forms[f];
         in_blocks.block_tokens = 32;            /* the chunk of packed keys */
         in_blocks.paged = true;
-        if (!in_blocks.causal || (in_blocks.alibi && !in_blocks.alibi_positive)) continue;
+        if (!in_blocks.causal) continue;
         array fused = { 0 };
         for (int i = 0; i < n_isas; i++) {
             array first = { 0 };

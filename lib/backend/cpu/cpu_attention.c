@@ -147,7 +147,7 @@ static void add_biases(const tile *at, int64_t head, int64_t position, int64_t f
         }
     }
     if (slopes != NULL) {
-        const int64_t zero = a->alibi_positive ? 0 : at->n_keys - 1;
+        const int64_t zero = a->alibi_positive ? 0 : position;
         for (int64_t j = 0; j < n; j++) scores[j] += slopes[head] * (float)(first + j - zero);
     }
 }

@@ -36,8 +36,8 @@ static int64_t relative_row(const trdi_op_attention *op, int64_t j, int64_t p)
     return r + op->relative_left;
 }
 
-/* Score of key j of the row's n, or -infinity where it is not seen. */
-static double score(const trdi_op_attention *op, int64_t token, int64_t head, int64_t j, int64_t n, bool memory)
+/* Score of key j, or -infinity where it is not seen. */
+static double score(const trdi_op_attention *op, int64_t token, int64_t head, int64_t j, bool memory)
 {
     const int64_t row = trdi_span_i32(op->rows)[token], p = trdi_span_i32(op->positions)[token];
     const float *q = trdi_span_f32(op->q) + token * op->q_stride + head * op->head_dim;
@@ -54,7 +54,7 @@ static double score(const trdi_op_attention *op, int64_t token, int64_t head, in
         s += (double)trdi_span_f32(op->relative_bias)[b * op->n_heads + head];
     }
     if (op->alibi_slopes.buffer != NULL) {
-        s += (double)trdi_span_f32(op->alibi_slopes)[head] * (double)(op->alibi_positive ? j : j - (n - 1));
+        s += (double)trdi_span_f32(op->alibi_slopes)[head] * (double)(op->alibi_positive ? j : j - p);
     }
     return s;
 }
@@ -67,12 +67,12 @@ static void attend(const trdi_op_attention *op, int64_t token, int64_t head)
     const int64_t n_memory = op->memory_kv.pool.buffer != NULL ? trdi_span_i32(op->memory_counts)[row] : 0;
     float *y = trdi_span_f32(op->y) + token * op->y_stride + head * op->head_dim;
     double top = -INFINITY, sum = 0.0;
-    for (int64_t i = 0; i < n + n_memory; i++) top = fmax(top, score(op, token, head, i < n ? i : i - n, n, i >= n));
-    for (int64_t i = 0; !isinf(top) && i < n + n_memory; i++) sum += exp(score(op, token, head, i < n ? i : i - n, n, i >= n) - top);
+    for (int64_t i = 0; i < n + n_memory; i++) top = fmax(top, score(op, token, head, i < n ? i : i - n, i >= n));
+    for (int64_t i = 0; !isinf(top) && i < n + n_memory; i++) sum += exp(score(op, token, head, i < n ? i : i - n, i >= n) - top);
     for (int64_t c = 0; c < op->head_dim; c++) y[c] = 0.0f;
     for (int64_t i = 0; sum > 0.0 && i < n + n_memory; i++) {
         const int64_t j = i < n ? i : i - n;
-        const double weight = exp(score(op, token, head, j, n, i >= n) - top) / sum;
+        const double weight = exp(score(op, token, head, j, i >= n) - top) / sum;
         if (weight == 0.0) continue;            /* what is not seen may hold anything */
         const float *value = find_key(op, row, head / (op->n_heads / op->n_heads_kv), j, i >= n).value;
         const float *relative = trdi_span_f32(op->relative_values);
@@ -85,7 +85,7 @@ static void attend(const trdi_op_attention *op, int64_t token, int64_t head)
     if (op->probabilities.buffer == NULL || head >= op->probability_heads) return;
     float *out = trdi_span_f32(op->probabilities) + token * op->probabilities_stride;
     for (int64_t j = 0; j < n; j++) {
-        const double weight = sum > 0.0 ? exp(score(op, token, head, j, n, false) - top) / sum : 0.0;
+        const double weight = sum > 0.0 ? exp(score(op, token, head, j, false) - top) / sum : 0.0;
         out[j] = (head == 0 ? 0.0f : out[j]) + (float)(weight / (double)op->probability_heads);
     }
 }
