@@ -82,7 +82,7 @@ TRD_API trd_status trd_translator_get_info(trd_translator *translator, trd_trans
 /** How uniform numbers for sampling are made. */
 typedef enum trd_rng {
     TRD_RNG_PHILOX = 0,   /**< counter-based; keyed by (seed, place in the call, hypothesis, step): independent of batching */
-    TRD_RNG_MT19937 = 1   /**< the draws of CTranslate2 for one closed batch on a fresh worker; the call runs as one batch */
+    TRD_RNG_MT19937 = 1   /**< the draws of CTranslate2 for one call on a fresh object with one worker; its batches run one after the other */
 } trd_rng;
 
 /** One token just chosen, for callbacks. Strings and arrays are borrowed for the call. */
@@ -139,7 +139,7 @@ typedef struct trd_decoding_options {
     trd_sequences end_tokens;       /**< one sequence (.n = 1) with any number of tokens, also none */
     trd_step_callback on_step;      /**< NULL; greedy only */
     void    *on_step_context;       /**< handed to on_step */
-    int64_t  max_batch_size;        /**< 0: the call is one batch. Else only the grouping of mt19937 draws depends on it */
+    int64_t  max_batch_size;        /**< 0: the call is one batch. Nothing but the order of TRD_RNG_MT19937's draws depends on it */
     bool     batch_by_tokens;       /**< false: max_batch_size counts examples */
 } trd_decoding_options;
 /** Fill in the defaults. @param size  sizeof(trd_decoding_options) as the caller was compiled */

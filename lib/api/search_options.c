@@ -160,6 +160,7 @@ trd_status trdi_search_resolve(const trd_model *model, const trd_decoding_option
 void trdi_search_free(trdi_search *search)
 {
     trdi_free(search->end_ids);
+    trdi_free(search->generator);
     trdi_free(search->suppressed.ids);
     trdi_free(search->suppressed.starts);
     *search = (trdi_search){ 0 };

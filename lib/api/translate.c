@@ -111,6 +111,17 @@ static trd_status add_example(translate_call *call, int64_t i)
     return call->batch.search.wants_events ? add_stops(example, call->options.num_hypotheses) : TRD_OK;
 }
 
+/* A worker of the original goes on with its stream from batch to batch; with several workers each has its own. */
+static trd_status make_generator(translate_call *call)
+{
+    trdi_search *search = &call->batch.search;
+    if (search->rng != TRD_RNG_MT19937 || search->sampling_topk == 1 || call->translator->n_workers > 1) return TRD_OK;
+    search->generator = trdi_alloc(sizeof *search->generator);
+    if (search->generator == NULL) return trdi_fail(TRD_E_MEMORY, "random generator: out of memory");
+    trdi_mt19937_seed(search->generator, (uint32_t)search->seed);
+    return TRD_OK;
+}
+
 /* Every example a job of its own; the draws of mt19937 depend on what runs together, so that there a batch is one job. */
 static void make_jobs(translate_call *call)
 {
@@ -160,6 +171,7 @@ static trd_status build_batch(translate_call *call)
         const int64_t i = call->order[k];
         if (!call->sources.empty[i]) TRDI_TRY(add_example(call, i));
     }
+    TRDI_TRY(make_generator(call));
     make_jobs(call);
     return TRD_OK;
 }

@@ -5,6 +5,7 @@
 #ifndef TRDI_DECODE_H
 #define TRDI_DECODE_H
 
+#include "decode/random.h"
 #include "nn/network.h"
 #include "sched/sched.h"
 #include "treadle/trd_translator.h"
@@ -30,6 +31,7 @@ typedef struct trdi_search {
     float    sampling_topp, sampling_temperature;
     uint64_t seed;
     trd_rng  rng;
+    trdi_mt19937 *generator;          /**< MT19937: one stream for all jobs, which then run one after the other; NULL = one for each job */
     int32_t  unk_id;                  /**< forbidden when >= 0 */
     int32_t *end_ids;                 /**< [n_end_ids] */
     int64_t  n_end_ids;

@@ -95,9 +95,14 @@ static trd_status check_source(const trdi_network_info *info, const trdi_example
     return TRD_OK;
 }
 
+static bool has_own_generator(const trdi_engine_job *job)
+{
+    return job->generator != NULL && job->generator != job->job->search->generator;
+}
+
 static void free_job(trdi_engine_job *job)
 {
-    trdi_free(job->generator);
+    if (has_own_generator(job)) trdi_free(job->generator);
     trdi_free(job);
 }
 
@@ -106,6 +111,8 @@ static trd_status start_generator(trdi_engine_job *job)
     const trdi_search *search = job->job->search;
     if (search == NULL || search->rng != TRD_RNG_MT19937 || search->sampling_topk == 1) return TRD_OK;
     job->in_lockstep = true;
+    job->generator = search->generator;
+    if (job->generator != NULL) return TRD_OK;
     job->generator = trdi_alloc(sizeof *job->generator);
     if (job->generator == NULL) return trdi_fail(TRD_E_MEMORY, "random generator: out of memory");
     trdi_mt19937_seed(job->generator, (uint32_t)search->seed);
@@ -131,12 +138,22 @@ static trd_status add_groups(engine *e, trdi_engine_job *job)
     return TRD_OK;
 }
 
+/* Is another job drawing from the stream that this one wants? */
+static bool stream_is_taken(const engine *e, const trdi_decode_job *job)
+{
+    if (job->kind != TRDI_JOB_SEARCH || job->search->generator == NULL) return false;
+    for (int64_t i = 0; i < e->n_groups; i++) {
+        if (e->groups[i]->job->generator == job->search->generator) return true;
+    }
+    return false;
+}
+
 static trd_status admit(void *executor, trdi_job *base, bool *accepted)
 {
     engine *e = executor;
     trdi_decode_job *from = (trdi_decode_job *)(void *)((char *)base - offsetof(trdi_decode_job, base));
     const int64_t rows = job_rows(from);
-    *accepted = e->n_rows == 0 || e->n_rows + rows <= e->setup.max_rows;
+    *accepted = (e->n_rows == 0 || e->n_rows + rows <= e->setup.max_rows) && !stream_is_taken(e, from);
     if (!*accepted) return TRD_OK;
     trdi_engine_job *job = trdi_calloc(1, sizeof *job);
     if (job == NULL) return trdi_fail(TRD_E_MEMORY, "job: out of memory");

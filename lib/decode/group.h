@@ -6,7 +6,6 @@
 #define TRDI_GROUP_H
 
 #include "decode/decode.h"
-#include "decode/random.h"
 
 /** A value no score reaches: the lowest finite f32. */
 #define TRDI_LOWEST (-3.4028234663852886e38f)
@@ -59,7 +58,7 @@ typedef struct trdi_engine_job {
     int64_t  n_groups;         /**< not yet over, waiting ones included */
     int64_t  n_unencoded;
     bool     in_lockstep;      /**< mt19937: all groups begin together and force one token a step, so that draws keep their order */
-    trdi_mt19937 *generator;   /**< with in_lockstep */
+    trdi_mt19937 *generator;   /**< with in_lockstep; the job's own unless the search has one */
     trd_status status;         /**< first failure: the engine drops the job */
     char     error[TRDI_ERROR_BYTES];
 } trdi_engine_job;
