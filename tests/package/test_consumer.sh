@@ -86,17 +86,17 @@ static-build)
     with_cmake "$work/none" -DTREADLE_USE=subdirectory -DTREADLE_SOURCE="$TREADLE_SOURCE" -DCMAKE_BUILD_TYPE=Debug \
         -DBUILD_SHARED_LIBS=OFF -DTRD_INSTALL=ON -DTRD_WITH_OPENMP=OFF -DTRD_WITH_HWLOC=OFF
     linked no
-    "$dir/consumer" "$TREADLE_VERSION"
+    "$dir/consumer" "$TREADLE_VERSION" "$TREADLE_SOURCE/models/g2p-en"
     rm -rf "$work/static-prefix"
     "$CMAKE" --install "$dir" --prefix "$work/static-prefix"
     dir=$work/static-build-cmake
     with_cmake "$work/static-prefix" -DTREADLE_USE=default
     linked no
-    "$dir/consumer" "$TREADLE_VERSION"
+    "$dir/consumer" "$TREADLE_VERSION" "$TREADLE_SOURCE/models/g2p-en"
     dir=$work/static-build-pkgconfig
     with_pkg_config "$work/static-prefix"
     linked no
     ;;
 *) fail "no such way" ;;
 esac
-"$dir/consumer" "$TREADLE_VERSION"
+"$dir/consumer" "$TREADLE_VERSION" "$TREADLE_SOURCE/models/g2p-en"
