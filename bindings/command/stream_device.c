@@ -1,0 +1,98 @@
+/* stream_device.c: from the options about model, device and threads to a translator. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stream.h"
+
+/** Kind of device ("cpu", "cuda" ...) that a device option means, for --cpu_compute_type and --cuda_compute_type. */
+static const char *device_kind(const char *device)
+{
+    static const char *const kinds[] = { "cpu", "cuda", "opencl" };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strncmp(device, kinds[i], strlen(kinds[i])) == 0) return kinds[i];
+    const char *best = "cpu";
+    for (int64_t i = 0; i < trd_device_count(); i++) {
+        trd_device_info info = { .struct_size = sizeof info };
+        if (trd_device_get_info(i, &info) != TRD_OK || info.unusable[0] != '\0') continue;
+        if (strcmp(device, "auto") != 0 && strstr(info.name, device) != NULL) return info.backend;
+        if (strcmp(device, "auto") == 0 && strcmp(info.backend, "cpu") != 0) best = info.backend;
+    }
+    return best;
+}
+
+/** The index of --device_index, or a message. */
+static int read_device_index(const stream *s, const char *kind, long *out)
+{
+    const char *text = s->settings.device_index;
+    char *end;
+    errno = 0;
+    *out = strtol(text, &end, 10);
+    if (end == text || *out < 0 || errno != 0 || (*end != '\0' && *end != ','))
+        return usage_error(s->program, "--device_index: '%s' is not a list of device numbers", text);
+    if (*end == ',')
+        return usage_error(s->program, "--device_index: '%s' names several devices; this version runs on one", text);
+    if (strcmp(kind, "cpu") == 0 && *out != 0)
+        return usage_error(s->program, "--device_index: there is no cpu:%ld; the CPU is cpu:0", *out);
+    return STATUS_GO_ON;
+}
+
+static int32_t clamp_int32(int64_t value)
+{
+    return value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : (int32_t)value;
+}
+
+/** Sizes that ct2-translator counts in batches are counted in examples and rows by the library. */
+static void set_batch_bounds(const stream *s, trd_translator_options *o)
+{
+    const stream_settings *from = &s->settings;
+    const bool translates = s->task == &translate_task;
+    const int64_t examples = from->batch_size > 0 ? from->batch_size : from->read_batch_size;
+    const int64_t beams = !translates ? 1 : from->beam_size > from->n_best ? from->beam_size : from->n_best;
+    if (!s->by_tokens) o->max_batch_rows = beams <= INT32_MAX / examples ? examples * beams : INT32_MAX;
+    o->max_queued_batches = clamp_int32(from->max_queued_batches);
+    if (from->max_queued_batches > 0 && !s->by_tokens)
+        o->max_queued_batches = clamp_int32(from->max_queued_batches * (examples < INT32_MAX ? examples : INT32_MAX));
+}
+
+static int set_device(const stream *s, trd_translator_options *o, char *device, size_t device_bytes)
+{
+    const stream_settings *from = &s->settings;
+    const char *from_environment = getenv("TREADLE_DEVICE");
+    const char *chosen = from->device != NULL ? from->device : from_environment != NULL ? from_environment : "cpu";
+    const char *kind = device_kind(chosen[0] != '\0' ? chosen : "cpu");
+    long index;
+    const int status = read_device_index(s, kind, &index);
+    if (status != STATUS_GO_ON) return status;
+
+    if (option_given(s->command, s->line, "device_index") && strchr(chosen, ':') == NULL && strcmp(chosen, kind) == 0) {
+        (void)snprintf(device, device_bytes, "%s:%ld", kind, index);
+        o->device = device;
+    } else if (from->device != NULL) {
+        o->device = from->device;
+    }
+    o->compute_type = from->compute_type;
+    if (strcmp(kind, "cpu") == 0 && from->cpu_compute_type != NULL) o->compute_type = from->cpu_compute_type;
+    if (strcmp(kind, "cuda") == 0 && from->cuda_compute_type != NULL) o->compute_type = from->cuda_compute_type;
+    return STATUS_GO_ON;
+}
+
+int stream_open_translator(stream *s)
+{
+    const stream_settings *from = &s->settings;
+    char device[64];
+    trd_translator_options o;
+    trd_translator_options_init(&o, sizeof o);
+    const int status = set_device(s, &o, device, sizeof device);
+    if (status != STATUS_GO_ON) return status;
+    o.inter_threads = clamp_int32(from->inter_threads);
+    o.intra_threads = clamp_int32(from->intra_threads);
+    o.cpu_core_offset = clamp_int32(from->cpu_core_offset);
+    set_batch_bounds(s, &o);
+
+    trd_model *model = NULL;
+    if (trd_model_open(from->model, &model) != TRD_OK) return library_error(s->program);
+    const trd_status created = trd_translator_create(model, &o, &s->translator);
+    trd_model_close(model);
+    return created == TRD_OK ? STATUS_GO_ON : library_error(s->program);
+}
