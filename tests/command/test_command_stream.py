@@ -1,0 +1,363 @@
+"""translate and score over files and pipes: line rules, order, formats, errors, interrupts, the progress line."""
+import json
+import os
+import pty
+import resource
+import signal
+import subprocess
+import time
+import unittest
+
+from command_case import EXPECTED, MODEL, PROGRAM, CommandCase, letters, main
+
+WORDS = EXPECTED["words"]
+GREEDY = next(c for c in EXPECTED["cases"] if c["options"] == {"beam_size": 1})
+WANTED = [" ".join(r["hypotheses"][0]) for r in GREEDY["results"]]
+
+
+class Lines(CommandCase):
+    def test_what_a_line_is(self):
+        plain = self.translate("c a t\n\nd o g\n", "--beam_size", "1")
+        self.assertEqual(plain, "K AE1 T\n\nD AO1 G\n")
+        self.assertEqual(self.translate("c a t\n\nd o g", "--beam_size", "1"), plain)
+        self.assertEqual(self.translate("c a t\r\n\r\nd o g\r\n", "--beam_size", "1"), plain)
+        self.assertEqual(self.translate("  c  a   t \n   \nd o g\r", "--beam_size", "1"), plain)
+        self.assertEqual(self.translate("", "--beam_size", "1"), "")
+        self.assertEqual(self.translate("\n", "--beam_size", "1"), "\n")
+        self.assertEqual(self.translate("c a t\r\r\n", "--beam_size", "1"), self.translate("c a t\\r\n", "--beam_size", "1"))
+
+    def test_any_byte_is_a_token(self):
+        unknown = self.translate("c X t\n")
+        self.assertNotEqual(unknown, self.translate("c a t\n"))
+        for bytes_ in [b"\xff\xfe", b"\xc3", b"a\x00b", b"\xed\xa0\x80", "ä".encode()]:
+            self.assertEqual(self.translate(b"c " + bytes_ + b" t\n"), unknown, bytes_)
+
+    def test_huge_line(self):
+        data = b"c a t\n" + b"a " * 300000 + b"\nd o g\n" + b"x" * 2000000 + b"\n"
+        done = self.translate(data, "--beam_size", "1", "--max_decoding_length", "20", "--max_input_length", "30")
+        self.assertEqual([done.split("\n")[i] for i in (0, 2)], ["K AE1 T", "D AO1 G"])
+        self.assertEqual(done.count("\n"), 4)
+
+    def test_a_folder_is_no_file(self):
+        self.fails(1, "translate", "--model", MODEL, "--src", self.folder, says=["cannot read", "Is a directory"])
+
+
+class Translate(CommandCase):
+    def test_chunks_do_not_matter(self):
+        text = letters(WORDS)
+        for options in [[], ["--read_batch_size", "1"], ["--read_batch_size", "7"], ["--batch_size", "1"],
+                        ["--batch_size", "5", "--inter_threads", "2", "--intra_threads", "1"],
+                        ["--batch_type", "tokens", "--batch_size", "20"], ["--batch_size", "0", "--read_batch_size", "9"],
+                        ["--max_queued_batches", "1"], ["--max_queued_batches", "-1"]]:
+            self.assertEqual(self.translate(text, "--beam_size", "1", *options).splitlines(), WANTED, options)
+
+    def test_files(self):
+        source = self.file("source", letters(WORDS))
+        out = self.folder / "out"
+        self.assertEqual(self.ok("translate", "--model", MODEL, "--src", source, "--out", out, "--beam_size=1"), "")
+        self.assertEqual(out.read_text().splitlines(), WANTED)
+        self.assertEqual(self.ok("translate", "--model", MODEL, "--src", "-", "--out", "-", "--beam_size=1",
+                                 stdin=source.read_bytes()).splitlines(), WANTED)
+        self.fails(1, "translate", "--model", MODEL, "--src", source, "--out", source, says="both input and output")
+        self.assertEqual(source.read_text(), letters(WORDS))
+        self.fails(1, "translate", "--model", MODEL, "--src", source, "--out", "/nonexistent/x", says="/nonexistent/x")
+        self.fails(1, "translate", "--model", "/nonexistent", "--src", source, "--out", out, says="/nonexistent")
+        self.assertEqual(out.read_text().splitlines(), WANTED)
+
+    def test_scores_and_n_best(self):
+        case = next(c for c in EXPECTED["cases"] if c["options"].get("num_hypotheses", 1) > 1)
+        options = case["options"]
+        words = [f"--{'n_best' if k == 'num_hypotheses' else k}={v}" for k, v in options.items()
+                 if k not in ("return_scores",)]
+        lines = self.translate(letters(WORDS) + "\n", "--with_score", *words).splitlines()
+        n = options["num_hypotheses"]
+        self.assertEqual(lines[-n:], ["0 ||| "] * n)
+        for i, result in enumerate(case["results"]):
+            for h in range(n):
+                score, text = lines[i * n + h].split(" ||| ")
+                self.assertAlmostEqual(float(score), result["scores"][h], delta=1e-4)
+                self.assertEqual(text, " ".join(result["hypotheses"][h]))
+                self.assertEqual(score, f"{float(score):.6g}")
+
+    def test_json(self):
+        text = letters(WORDS[:5]) + "\n"
+        lines = [json.loads(line) for line in self.translate(text, "--json", "--n_best=2", "--beam_size=3").splitlines()]
+        plain = self.translate(text, "--with_score", "--n_best=2", "--beam_size=3").splitlines()
+        flat = [h for line in lines for h in line["hypotheses"]]
+        self.assertEqual([h["text"] for h in flat], [line.split(" ||| ")[1] for line in plain])
+        self.assertEqual([" ".join(h["tokens"]) for h in flat], [h["text"] for h in flat])
+        for h, line in zip(flat, plain):
+            self.assertAlmostEqual(h["score"], float(line.split(" ||| ")[0]), places=5)
+        odd = self.translate(b"\xff\xfe b\n", "--json", "--replace_unknowns", "--tgt", self.file("odd", b"\xff\n"))
+        self.assertIn("\ufffd", json.loads(odd)["hypotheses"][0]["text"])
+
+    def test_prefix_file(self):
+        tgt = self.file("tgt", "T\n\nTH R\nextra\n")
+        lines = self.translate("c a t\nd o g\nt h r e a d\n", "--tgt", tgt, "--beam_size", "1").splitlines()
+        self.assertEqual(lines[1:], ["D AO1 G", "TH R EH1 D"])
+        self.assertTrue(lines[0].startswith("T "), lines)
+        short = self.file("short", "T\n")
+        done = self.fails(1, "translate", "--model", MODEL, "--tgt", short, "--read_batch_size", "1", "--beam_size", "1",
+                          stdin=b"c a t\nd o g\nd o g\n", says=["target file has less examples", "ends after 1"])
+        self.assertEqual(done.stdout.decode().splitlines(), lines[:1])
+
+    def test_decoding_options_arrive(self):
+        word = "t r a n s f o r m e r\n"
+        base = self.translate(word).strip().split()
+        self.assertEqual(self.translate(word, "--max_decoding_length", "3", "--beam_size=1").strip().split(), base[:3])
+        self.assertGreaterEqual(len(self.translate(word, "--min_decoding_length", "15").split()), 15)
+        self.assertEqual(self.translate(word, "--end_token", base[4], "--beam_size=1").strip().split(), base[:4])
+        self.assertNotIn(base[4], self.translate(word, "--suppress_sequences", f"B B,{base[4]}").split())
+        joined = " ".join(base[4:6])
+        self.assertNotIn(joined, self.translate(word, "--suppress-sequences", f"{joined}, "))
+        self.assertNotEqual(self.translate("t r a n s\n", "--max_input_length", "0"),
+                            self.translate("t r a n s\n", "--max_input_length", "3"))
+        tokens = self.translate("b a n a n a n a n a\n", "--repetition_penalty", "100", "--beam_size=1").split()
+        self.assertEqual(len(tokens), len(set(tokens)))
+        pairs = self.translate("b a n a n a n a n a\n", "--no_repeat_ngram_size", "2", "--beam_size=1").split()
+        self.assertEqual(len(pairs) - 1, len(set(zip(pairs, pairs[1:]))))
+        one, zero = (float(self.translate(word, "--with_score", "--length_penalty", p).split()[0]) for p in "10")
+        self.assertAlmostEqual(zero, one * (len(base) + 1), delta=1e-4)
+        self.assertEqual(self.translate("c X t\n", "--replace_unknowns=false"), self.translate("c X t\n"))
+        self.assertEqual(len(self.translate(word, "--patience", "2", "--n_best", "4").splitlines()), 4)
+        self.fails(1, "translate", "--model", MODEL, "--n_best", "4", stdin=word.encode(), says="num_hypotheses")
+        self.fails(1, "translate", "--model", MODEL, "--end_token", "nosuch", stdin=word.encode(), says="nosuch")
+        self.fails(1, "translate", "--model", MODEL, "--suppress_sequences", "T nosuch", stdin=word.encode(), says="nosuch")
+        for option, value in [("patience", "0"), ("sampling_topp", "0"), ("repetition_penalty", "-1"), ("prefix_bias_beta", "1"),
+                              ("min_decoding_length", "300")]:
+            self.fails(1, "translate", "--model", MODEL, f"--{option}", value, stdin=word.encode(), says=option.split("_")[0])
+
+    def test_sampling(self):
+        text = letters(WORDS[:6] * 2)
+        options = ["--beam_size", "1", "--sampling_topk", "0", "--sampling_temperature", "2", "--seed", "7"]
+        first = self.translate(text, *options)
+        self.assertEqual(first, self.translate(text, *options))
+        self.assertNotEqual(first, self.translate(text, *options[:-1], "8"))
+        self.assertEqual(first, self.translate(text, *options, "--inter_threads", "2"))
+        lines = self.translate("t r a n s f o r m e r\n" * 4, *options, "--read_batch_size", "2").splitlines()
+        self.assertEqual(len(set(lines)), 4, "chunks repeat each other's samples")
+        self.assertEqual(self.translate(text, *options, "--sampling_temperature", "0"),
+                         self.translate(text, "--beam_size", "1"))
+        self.assertEqual(self.translate(text, *options, "--sampling_topp", "0.0001"), self.translate(text, "--beam_size", "1"))
+
+    def test_devices_and_types(self):
+        self.assertEqual(self.translate("c a t\n", "--device", "cpu", "--device_index", "0"), "K AE1 T\n")
+        self.assertEqual(self.translate("c a t\n", "--device", "auto", "--cuda_compute_type", "nonsense"), "K AE1 T\n")
+        self.assertEqual(self.translate("c a t\n", "--compute_type", "nonsense", "--cpu_compute_type", "float32"), "K AE1 T\n")
+        for words, says in [(["--device_index", "1"], "there is no cpu:1"), (["--device_index", "0,1"], "several devices"),
+                            (["--device_index", "x"], "'x' is not a list")]:
+            self.fails(2, "translate", "--model", MODEL, *words, says=says)
+        self.fails(1, "translate", "--model", MODEL, "--device", "toaster", says="toaster")
+        self.fails(1, "translate", "--model", MODEL, "--device", "cuda", says="cuda")
+        self.fails(1, "translate", "--model", MODEL, "--compute_type", "nonsense", says="nonsense")
+        self.fails(1, "translate", "--model", MODEL, "--cpu_compute_type", "nonsense", says="nonsense")
+        self.fails(1, "translate", "--model", MODEL, env={"TREADLE_DEVICE": "toaster"}, says="toaster")
+
+    def test_throughput(self):
+        done = self.run_program("translate", "--model", MODEL, "--log_throughput", stdin=letters(WORDS).encode())
+        self.assertEqual(done.returncode, 0)
+        self.assertGreater(float(done.stderr), 0)
+
+    def test_as_ct2_translator(self):
+        done = self.run_program("--model", MODEL, "--beam_size", "1", "--log_throughput", stdin=letters(WORDS).encode(),
+                                name="ct2-translator")
+        self.assertEqual(done.stdout.decode().splitlines(), WANTED)
+        done = self.run_program("--model", MODEL, "--with_tokens_score", stdin=b"c a t\n", name="ct2-translator")
+        self.assertEqual((done.returncode, done.stdout), (0, b"K AE1 T\n"))
+        self.assertIn(b"--with_tokens_score means nothing", done.stderr)
+        source, target = self.file("s", "c a t\n"), self.file("t", "K AE1 T\n")
+        done = self.run_program("--task", "score", "--model", MODEL, "--src", source, "--tgt", target, name="ct2-translator")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertRegex(done.stdout.decode(), r"^-0\.\d+ \|\|\| K AE1 T </s>\n$")
+        done = self.fails(1, "--model", MODEL, "--n_best", "9", stdin=b"c a t\n", name="ct2-translator", says="num_hypotheses")
+
+
+class Score(CommandCase):
+    def test_stored_scores(self):
+        targets, stored = EXPECTED["targets"], EXPECTED["log_probs"]
+        source = self.file("source", letters(WORDS[-len(targets):]))
+        target = self.file("target", "".join(" ".join(t) + "\n" for t in targets))
+        lines = self.ok("score", "--model", MODEL, "--src", source, "--tgt", target, "--with_tokens_score").splitlines()
+        self.assertEqual(len(lines), len(targets))
+        for line, tokens, scores in zip(lines, targets, stored):
+            mean, text, values = line.split(" ||| ")
+            self.assertEqual(text.split(), tokens + ["</s>"])
+            for value, score in zip(values.split(), scores, strict=True):
+                self.assertAlmostEqual(float(value), score, delta=1e-4)
+            self.assertAlmostEqual(float(mean), sum(scores) / len(scores), delta=1e-4)
+
+    def test_scores(self):
+        target = self.file("target", "".join(t + "\n" for t in WANTED))
+        source = self.file("source", letters(WORDS))
+        lines = self.ok("score", "--model", MODEL, "--src", source, "--tgt", target, "--with_tokens_score").splitlines()
+        for line, text in zip(lines, WANTED):
+            mean, tokens, scores = line.split(" ||| ")
+            self.assertEqual(tokens, text + " </s>")
+            values = [float(s) for s in scores.split()]
+            self.assertEqual(len(values), len(tokens.split()))
+            self.assertAlmostEqual(float(mean), sum(values) / len(values), places=5)
+        for line, result in zip(lines, GREEDY["results"]):
+            if "scores" in result:
+                self.assertAlmostEqual(float(line.split(" ||| ")[0]), result["scores"][0], delta=1e-4)
+        plain = self.ok("score", "--model", MODEL, "--src", source, "--tgt", target).splitlines()
+        self.assertEqual(plain, [line.rsplit(" ||| ", 1)[0] for line in lines])
+        objects = self.ok("score", "--model", MODEL, "--src", source, "--tgt", target, "--json").splitlines()
+        for text, line in zip(objects, lines):
+            one = json.loads(text)
+            self.assertEqual(one["text"], line.split(" ||| ")[1])
+            self.assertAlmostEqual(one["score"], float(line.split(" ||| ")[0]), places=5)
+            self.assertEqual(len(one["token_scores"]), len(one["tokens"]))
+
+    def test_empty_lines_and_streams(self):
+        source, target = self.file("source", "\nc a t\n"), self.file("target", "K AE1 T\n\n")
+        lines = self.ok("score", "--model", MODEL, "--src", source, "--tgt", target).splitlines()
+        self.assertTrue(lines[0].endswith("K AE1 T </s>"), lines)
+        self.assertTrue(lines[1].endswith(" ||| </s>"), lines)
+        through_pipe = self.ok("score", "--model", MODEL, "--src", "-", "--tgt", target, stdin=source.read_bytes())
+        self.assertEqual(through_pipe.splitlines(), lines)
+        self.fails(1, "score", "--model", MODEL, "--src", source, "--tgt", self.file("short", "K\n"),
+                   says="target file has less examples")
+        self.assertEqual(self.ok("score", "--model", MODEL, "--src", self.file("none", ""), "--tgt", target), "")
+
+
+class Endings(CommandCase):
+    def start(self, *options, **more):
+        variables = dict(os.environ, TREADLE_CACHE="")
+        process = subprocess.Popen([str(PROGRAM), "translate", "--model", str(MODEL), "--beam_size", "1", *options],
+                                   stdin=subprocess.PIPE, env=variables, **more)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(process.stdin.close)
+        return process
+
+    def test_full_disk(self):
+        text = letters(WORDS).encode()
+        self.fails(1, "translate", "--model", MODEL, "--out", "/dev/full", stdin=text,
+                   says="cannot write /dev/full: No space left on device")
+        with open("/dev/full", "wb") as full:
+            self.fails(1, "translate", "--model", MODEL, "--json", stdin=text, stdout=full,
+                       says="cannot write standard output: No space left on device")
+
+    def test_results_come_before_the_input_ends(self):
+        process = self.start("--read_batch_size", "1", stdout=subprocess.PIPE)
+        for word, phonemes in [("c a t", "K AE1 T"), ("d o g", "D AO1 G")]:
+            process.stdin.write(word.encode() + b"\n")
+            process.stdin.flush()
+            self.assertEqual(process.stdout.readline().decode().strip(), phonemes)
+        process.stdin.close()
+        self.assertEqual((process.wait(60), process.stdout.read()), (0, b""))
+        process.stdout.close()
+
+    def test_closed_pipe_is_quiet(self):
+        process = self.start("--read_batch_size", "1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdin.write(b"c a t\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.stdout.close()
+        try:
+            process.stdin.write(b"c a t\n" * 2)
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        self.assertEqual(process.wait(60), -signal.SIGPIPE)
+        self.assertEqual(process.stderr.read(), b"")
+        process.stderr.close()
+
+    def test_interrupt(self):
+        for number, status in [(signal.SIGINT, 130), (signal.SIGTERM, 143)]:
+            out = self.folder / "out"
+            process = self.start("--read_batch_size", "1", "--out", str(out), stderr=subprocess.PIPE)
+            process.stdin.write(b"c a t\nd o g\n")
+            process.stdin.flush()
+            until = time.monotonic() + 60
+            while time.monotonic() < until and not (out.exists() and out.read_bytes().count(b"\n") == 2):
+                time.sleep(0.02)
+            process.send_signal(number)
+            self.assertEqual(process.wait(20), status)
+            self.assertEqual((out.read_text(), process.stderr.read()), ("K AE1 T\nD AO1 G\n", b""))
+            process.stderr.close()
+
+    def test_ignored_interrupt_stays_ignored(self):
+        code = 'trap "" INT; exec "$@"'
+        process = subprocess.Popen(["sh", "-c", code, "sh", str(PROGRAM), "translate", "--model", str(MODEL), "--beam_size=1",
+                                    "--read_batch_size=1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(2):
+            process.stdin.write(b"c a t\n")
+            process.stdin.flush()
+            self.assertEqual(process.stdout.readline(), b"K AE1 T\n")
+            process.send_signal(signal.SIGINT)
+        process.stdin.close()
+        self.assertEqual(process.wait(60), 0)
+        process.stdout.close()
+
+    def test_progress_on_a_terminal(self):
+        source = self.file("source", letters(WORDS))
+        master, slave = pty.openpty()
+        try:
+            done = subprocess.run([str(PROGRAM), "translate", "--model", str(MODEL), "--src", str(source)], stderr=slave,
+                                  stdout=subprocess.PIPE, env=dict(os.environ, TREADLE_CACHE=""), timeout=300)
+            os.close(slave)
+            shown = b""
+            try:
+                while piece := os.read(master, 65536):
+                    shown += piece
+            except OSError:
+                pass
+        finally:
+            os.close(master)
+        self.assertEqual(done.returncode, 0)
+        last = shown.decode().rstrip().split("\r")[-1]
+        self.assertRegex(last, r"100% \[=+\] 64 examples, [\d.]+/s, \d+:\d\d$")
+
+    def test_memory_is_bounded(self):
+        def peak_kib(lines):
+            process = self.start("--max_decoding_length", "1", "--read_batch_size", "64", stdout=subprocess.DEVNULL)
+            line = b"b " + b"x" * 4000 + b"\n"
+            for _ in range(lines // 50):
+                process.stdin.write(line * 50)
+            process.stdin.close()
+            peak = 0
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual(process.returncode, 0)
+            peak = usage.ru_maxrss
+            return peak
+
+        few, many = peak_kib(1000), peak_kib(10000)     # 4 MB and 40 MB of input
+        self.assertLess(many - few, 12 * 1024, f"peak {few} KiB with 1000 lines, {many} KiB with 10000")
+
+    def test_failed_memory_is_a_message(self):
+        data = self.file("huge", b"x" * 60_000_000)
+        limit = 1 << 31
+
+        def set_limit():
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+        done = self.run_program("translate", "--model", MODEL, "--src", data, preexec_fn=set_limit)
+        self.assertIn(done.returncode, (0, 1), done.stderr)
+
+
+@unittest.skipIf(os.environ.get("TREADLE_HAVE_SPM", "") not in ("ON", "1", "TRUE"), "built without sentencepiece")
+class SentencePiece(CommandCase):
+    def test_messages(self):
+        self.fails(1, "translate", "--model", MODEL, "--src-spm", "/nonexistent", says="/nonexistent")
+        self.fails(1, "translate", "--model", MODEL, "--src_spm", self.file("bad", "not a model"), says="bad")
+
+    def test_round_trip(self):
+        trainer = subprocess.run(["which", "spm_train"], stdout=subprocess.PIPE).stdout.strip()
+        if not trainer:
+            self.skipTest("spm_train is not installed")
+        text = self.file("text", "\n".join(WORDS) + "\n")
+        prefix = self.folder / "letters"
+        subprocess.run([trainer, f"--input={text}", f"--model_prefix={prefix}", "--model_type=char", "--vocab_size=40",
+                        "--hard_vocab_limit=false", "--add_dummy_prefix=false"], check=True, stderr=subprocess.DEVNULL)
+        spm = f"{prefix}.model"
+        for word, phonemes in zip(WORDS, WANTED):
+            self.assertEqual(self.translate(word + "\n", "--src_spm", spm, "--beam_size=1").strip(), phonemes)
+            break
+        joined = self.translate("\n".join(WORDS) + "\n", "--src-spm", spm, "--beam_size=1").splitlines()
+        self.assertEqual(joined, WANTED)
+
+
+if __name__ == "__main__":
+    main()
