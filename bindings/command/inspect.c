@@ -57,8 +57,10 @@ static void print_info(const trd_model_info *m)
     print_count("target vocabulary", m->target_vocabulary_size);
     print_count("parameters", m->n_parameters);
     print_count("bytes of weights", m->weight_bytes);
-    printf("%-20s unknown %s, begin %s, end %s, decoder start %s\n", "special tokens", m->unk_token, m->bos_token,
-           m->eos_token, m->decoder_start_token != NULL ? m->decoder_start_token : "(first token of the prefix)");
+    printf("%-20s unknown %s, begin %s, end %s\n", "special tokens", m->unk_token, m->bos_token, m->eos_token);
+    if (m->n_encoder_layers > 0 && m->n_decoder_layers > 0)
+        printf("%-20s %s\n", "decoder starts with",
+               m->decoder_start_token != NULL ? m->decoder_start_token : "the first token of the prefix");
     print_yes("adds source begin", m->add_source_bos);
     print_yes("adds source end", m->add_source_eos);
     print_yes("vocabulary map", m->has_vocabulary_map);
@@ -105,10 +107,9 @@ static bool print_attributes(const invocation *program, const trd_model *model)
         trd_model_tensor t;
         if (!get_tensor(program, model, i, &t)) return false;
         if (t.rank != 0) continue;
-        if (!any) printf("\n%-*s  %-6s\n", width, "attribute", "type");
+        if (!any) printf("\n%-*s  %-6s %s\n", width, "attribute", "type", "value");
         any = true;
-        printf("%-*s  %-6s%s%s\n", width, t.name, trd_dtype_name(t.dtype), t.alias_of != NULL ? " is " : "",
-               t.alias_of != NULL ? t.alias_of : "");
+        printf("%-*s  %-6s %g\n", width, t.name, trd_dtype_name(t.dtype), t.value);
     }
     return true;
 }
@@ -121,6 +122,7 @@ static json_t *tensor_json(const trd_model_tensor *t)
     (void)json_object_set_new(object, "dtype", json_word(trd_dtype_name(t->dtype)));
     (void)json_object_set_new(object, "shape", shape);
     (void)json_object_set_new(object, "bytes", json_integer(t->bytes));
+    if (t->rank == 0) (void)json_object_set_new(object, "value", json_number(t->value));
     if (t->alias_of != NULL) (void)json_object_set_new(object, "alias_of", json_word(t->alias_of));
     return object;
 }

@@ -91,6 +91,7 @@ typedef struct trd_model_tensor {
     int64_t     dims[4];       /**< outermost first; 1 past the rank */
     int64_t     bytes;         /**< payload; 0 for an alias */
     const char *alias_of;      /**< NULL for a stored variable */
+    double      value;         /**< of a scalar; 0 for the rest */
 } trd_model_tensor;
 
 /** Number of stored variables and aliases. */

@@ -133,6 +133,11 @@ trd_status trd_model_get_tensor(const trd_model *model, int64_t i, trd_model_ten
         .alias_of = alias != NULL ? tensor->name : NULL,
     };
     memcpy(ours.dims, tensor->dims, sizeof ours.dims);
+    if (tensor->rank == 0) {
+        float value;
+        trdi_tensor_read_f32(tensor, 0, 1, &value);
+        ours.value = (double)value;
+    }
     copy_result(out, out->struct_size, &ours, sizeof ours);
     return TRD_OK;
 }

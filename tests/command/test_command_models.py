@@ -23,6 +23,10 @@ class Inspect(CommandCase):
         weight = next(t for t in about["tensors"] if t["name"] == "encoder/layer_0/ffn/linear_0/weight")
         self.assertEqual((weight["dtype"], weight["shape"], weight["bytes"]), ("i8", [512, 128], 65536))
         self.assertRegex(text, r"encoder/layer_0/ffn/linear_0/weight +i8 +512 x 128 +65536\n")
+        heads = next(t for t in about["tensors"] if t["name"] == "decoder/num_heads")
+        self.assertEqual((heads["dtype"], heads["shape"], heads["value"]), ("i16", [], 4))
+        self.assertRegex(text, r"decoder/num_heads +i16 +4\n")
+        self.assertNotIn("value", weight)
         self.assertIn("int8_float32", text)
 
     def test_every_sample_model(self):

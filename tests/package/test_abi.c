@@ -80,7 +80,7 @@ static const struct {
     FIELD(trd_model_info, has_vocabulary_map, 202, 1),
     FIELD(trd_model_info, runs_on, 208, 8),
 
-    SIZE(trd_model_tensor, 72),
+    SIZE(trd_model_tensor, 80),
     FIELD(trd_model_tensor, struct_size, 0, 8),
     FIELD(trd_model_tensor, name, 8, 8),
     FIELD(trd_model_tensor, dtype, 16, 4),
@@ -88,6 +88,7 @@ static const struct {
     FIELD(trd_model_tensor, dims, 24, 32),
     FIELD(trd_model_tensor, bytes, 56, 8),
     FIELD(trd_model_tensor, alias_of, 64, 8),
+    FIELD(trd_model_tensor, value, 72, 8),
 
     SIZE(trd_sequences, 48),
     FIELD(trd_sequences, n, 0, 8),
