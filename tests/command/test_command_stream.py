@@ -4,6 +4,7 @@ import os
 import pty
 import resource
 import signal
+import struct
 import subprocess
 import time
 import unittest
@@ -112,8 +113,8 @@ class Translate(CommandCase):
         self.assertNotIn(joined, self.translate(word, "--suppress-sequences", f"{joined}, "))
         self.assertNotEqual(self.translate("t r a n s\n", "--max_input_length", "0"),
                             self.translate("t r a n s\n", "--max_input_length", "3"))
-        tokens = self.translate("b a n a n a n a n a\n", "--repetition_penalty", "100", "--beam_size=1").split()
-        self.assertEqual(len(tokens), len(set(tokens)))
+        repeated = [self.translate("b a n a n a n a n a\n", "--beam_size=1", "--repetition_penalty", p).split() for p in ("1", "100")]
+        self.assertGreater(len(set(repeated[1])) / len(repeated[1]), len(set(repeated[0])) / len(repeated[0]))
         pairs = self.translate("b a n a n a n a n a\n", "--no_repeat_ngram_size", "2", "--beam_size=1").split()
         self.assertEqual(len(pairs) - 1, len(set(zip(pairs, pairs[1:]))))
         one, zero = (float(self.translate(word, "--with_score", "--length_penalty", p).split()[0]) for p in "10")
@@ -198,7 +199,7 @@ class Score(CommandCase):
             self.assertAlmostEqual(float(mean), sum(values) / len(values), places=5)
         for line, result in zip(lines, GREEDY["results"]):
             if "scores" in result:
-                self.assertAlmostEqual(float(line.split(" ||| ")[0]), result["scores"][0], delta=1e-4)
+                self.assertAlmostEqual(float(line.split(" ||| ")[0]), result["scores"][0], delta=5e-3)
         plain = self.ok("score", "--model", MODEL, "--src", source, "--tgt", target).splitlines()
         self.assertEqual(plain, [line.rsplit(" ||| ", 1)[0] for line in lines])
         objects = self.ok("score", "--model", MODEL, "--src", source, "--tgt", target, "--json").splitlines()
@@ -265,7 +266,7 @@ class Endings(CommandCase):
 
     def test_interrupt(self):
         for number, status in [(signal.SIGINT, 130), (signal.SIGTERM, 143)]:
-            out = self.folder / "out"
+            out = self.folder / f"out{status}"
             process = self.start("--read_batch_size", "1", "--out", str(out), stderr=subprocess.PIPE)
             process.stdin.write(b"c a t\nd o g\n")
             process.stdin.flush()
@@ -343,20 +344,39 @@ class SentencePiece(CommandCase):
         self.fails(1, "translate", "--model", MODEL, "--src-spm", "/nonexistent", says="/nonexistent")
         self.fails(1, "translate", "--model", MODEL, "--src_spm", self.file("bad", "not a model"), says="bad")
 
+    def model(self, name, pieces, kind):
+        """A SentencePiece model written by hand: a protocol buffer of pieces with a score and a type each."""
+        def field(number, data):
+            return bytes([number << 3 | 2, len(data)]) + data
+
+        listed = [("<unk>", 2), ("<s>", 3), ("</s>", 3)] + [(p, 1) for p in pieces]
+        body = b"".join(field(1, field(1, text.encode()) + b"\x15" + struct.pack("<f", -len(text)) + bytes([3 << 3, type_]))
+                        for text, type_ in listed)
+        body += field(2, bytes([3 << 3, kind])) + field(3, field(1, b"identity") + bytes([3 << 3, 0, 4 << 3, 0]))
+        return self.file(name, body)
+
     def test_round_trip(self):
-        trainer = subprocess.run(["which", "spm_train"], stdout=subprocess.PIPE).stdout.strip()
-        if not trainer:
-            self.skipTest("spm_train is not installed")
-        text = self.file("text", "\n".join(WORDS) + "\n")
-        prefix = self.folder / "letters"
-        subprocess.run([trainer, f"--input={text}", f"--model_prefix={prefix}", "--model_type=char", "--vocab_size=40",
-                        "--hard_vocab_limit=false", "--add_dummy_prefix=false"], check=True, stderr=subprocess.DEVNULL)
-        spm = f"{prefix}.model"
-        for word, phonemes in zip(WORDS, WANTED):
-            self.assertEqual(self.translate(word + "\n", "--src_spm", spm, "--beam_size=1").strip(), phonemes)
-            break
-        joined = self.translate("\n".join(WORDS) + "\n", "--src-spm", spm, "--beam_size=1").splitlines()
-        self.assertEqual(joined, WANTED)
+        alphabet = json.loads((MODEL / "source_vocabulary.json").read_text())[3:]
+        phonemes = json.loads((MODEL / "target_vocabulary.json").read_text())[3:]
+        source, target = self.model("source.spm", alphabet, 4), self.model("target.spm", phonemes, 1)
+        text = "".join(word + "\n" for word in WORDS).encode()
+        self.assertEqual(self.translate(text, "--src-spm", source, "--beam_size=1").splitlines(), WANTED)
+        joined = self.translate(text, "--src_spm", source, "--tgt_spm", target, "--beam_size=1").splitlines()
+        self.assertEqual(joined, [line.replace(" ", "") for line in WANTED])
+        about = json.loads(self.translate("cat\n", "--src_spm", source, "--tgt_spm", target, "--beam_size=1", "--json"))
+        self.assertEqual(about["hypotheses"][0]["tokens"], ["K", "AE1", "T"])
+        self.assertEqual(about["hypotheses"][0]["text"], "KAE1T")
+        prefix = self.translate("cat\n", "--src_spm", source, "--tgt_spm", target, "--beam_size=1", "--tgt", self.file("p", "TAH1\n"))
+        self.assertTrue(prefix.startswith("TAH1"), prefix)
+        scored = self.ok("score", "--model", MODEL, "--src_spm", source, "--tgt_spm", target, "--json",
+                         "--src", self.file("s", "cat\n"), "--tgt", self.file("t", "KAE1T\n"))
+        self.assertEqual((json.loads(scored)["tokens"], json.loads(scored)["text"]), (["K", "AE1", "T", "</s>"], "KAE1T"))
+
+
+@unittest.skipIf(os.environ.get("TREADLE_HAVE_SPM", "") in ("ON", "1", "TRUE"), "built with sentencepiece")
+class NoSentencePiece(CommandCase):
+    def test_message(self):
+        self.fails(1, "translate", "--model", MODEL, "--src-spm", "x.model", says="x.model: this program was built without sentencepiece")
 
 
 if __name__ == "__main__":
