@@ -6,8 +6,8 @@ import subprocess
 import tempfile
 import unittest
 
-PROGRAM = pathlib.Path(os.environ["TREADLE_PROGRAM"])
-SOURCE = pathlib.Path(os.environ["TREADLE_SOURCE"])
+PROGRAM = pathlib.Path(os.environ["TREADLE_TEST_PROGRAM"])
+SOURCE = pathlib.Path(os.environ["TREADLE_TEST_SOURCE"])
 MODEL = pathlib.Path(os.environ["TREADLE_TEST_MODELS"]) / "g2p-en"
 SHARED = pathlib.Path(os.environ.get("TREADLE_TEST_SHARED", "/nonexistent")) / "models"
 EXPECTED = json.loads((MODEL / "expected.json").read_text())

@@ -151,6 +151,22 @@ class CommandLine(CommandCase):
             self.skipTest("groff is not installed")
         self.assertEqual((done.returncode, done.stderr), (0, b""))
 
+    def test_page_of_environment_variables(self):
+        page = (SOURCE / "docs/environment.md").read_text()
+        read = {}
+        for folder in ["lib", "bindings"]:
+            for path in (SOURCE / folder).rglob("*.[ch]"):
+                text = path.read_text()
+                if "getenv(" in text:
+                    names = re.findall(r'"((?:TREADLE|CT2|OMP|XDG)_[A-Z_]+|HOME)"', text)
+                    self.assertTrue(names, f"{path}: which variable?")
+                    read.update(dict.fromkeys(names, path))
+        self.assertGreaterEqual(set(read), {"TREADLE_DEVICE", "TREADLE_LOG", "CT2_VERBOSE", "OMP_NUM_THREADS"})
+        table = set(re.findall(r"^\| `([A-Z0-9_]+)` \|", page, re.M))
+        self.assertEqual(table, set(read))
+        for name in table - {"HOME", "XDG_CACHE_HOME"}:
+            self.assertIn(f".B {name}\n", MANUAL)
+
     def test_options_may_be_shortened_and_spelt_with_dashes(self):
         for words in [["--max-decoding-length", "x"], ["--max_dec", "x"], ["--max-dec=x"]]:
             self.fails(2, "translate", "--model", "m", *words, says="--max_decoding_length: 'x'")

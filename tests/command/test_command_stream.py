@@ -338,7 +338,7 @@ class Endings(CommandCase):
         self.assertIn(done.returncode, (0, 1), done.stderr)
 
 
-@unittest.skipIf(os.environ.get("TREADLE_HAVE_SPM", "") not in ("ON", "1", "TRUE"), "built without sentencepiece")
+@unittest.skipIf(os.environ.get("TREADLE_TEST_SPM", "") not in ("ON", "1", "TRUE"), "built without sentencepiece")
 class SentencePiece(CommandCase):
     def test_messages(self):
         self.fails(1, "translate", "--model", MODEL, "--src-spm", "/nonexistent", says="/nonexistent")
@@ -373,7 +373,7 @@ class SentencePiece(CommandCase):
         self.assertEqual((json.loads(scored)["tokens"], json.loads(scored)["text"]), (["K", "AE1", "T", "</s>"], "KAE1T"))
 
 
-@unittest.skipIf(os.environ.get("TREADLE_HAVE_SPM", "") in ("ON", "1", "TRUE"), "built with sentencepiece")
+@unittest.skipIf(os.environ.get("TREADLE_TEST_SPM", "") in ("ON", "1", "TRUE"), "built with sentencepiece")
 class NoSentencePiece(CommandCase):
     def test_message(self):
         self.fails(1, "translate", "--model", MODEL, "--src-spm", "x.model", says="x.model: this program was built without sentencepiece")
