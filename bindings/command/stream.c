@@ -141,6 +141,8 @@ static int open_inputs(stream *s)
     if (from->src != NULL && from->tgt != NULL && strcmp(from->src, "-") == 0 && strcmp(from->tgt, "-") == 0)
         return usage_error(s->program, "only one of --src and --tgt can be standard input");
     int status = open_reader(s, &s->source, from->src);
+    if (status == STATUS_GO_ON && from->read_batch_size == 0 && isatty(fileno(s->source.file)) == 1)
+        s->read_size = 1;   /* somebody types: answer each line */
     s->has_target = from->tgt != NULL;
     if (status == STATUS_GO_ON && s->has_target) status = open_reader(s, &s->target, from->tgt);
     if (status == STATUS_GO_ON) status = open_spm(s, from->src_spm, &s->source_spm);

@@ -310,6 +310,19 @@ class Endings(CommandCase):
         last = shown.decode().rstrip().split("\r")[-1]
         self.assertRegex(last, r"100% \[=+\] 64 examples, [\d.]+/s, \d+:\d\d$")
 
+    def test_typed_lines_are_answered(self):
+        master, slave = pty.openpty()
+        process = subprocess.Popen([str(PROGRAM), "translate", "--model", str(MODEL), "--beam_size=1"], stdin=slave,
+                                   stdout=subprocess.PIPE, env=dict(os.environ, TREADLE_CACHE=""))
+        os.close(slave)
+        for word, phonemes in [(b"c a t\n", b"K AE1 T\n"), (b"d o g\n", b"D AO1 G\n")]:
+            os.write(master, word)
+            self.assertEqual(process.stdout.readline(), phonemes)
+        os.write(master, b"\x04")
+        self.assertEqual((process.wait(60), process.stdout.read()), (0, b""))
+        process.stdout.close()
+        os.close(master)
+
     def test_memory_is_bounded(self):
         def peak_kib(lines):
             process = self.start("--max_decoding_length", "1", "--read_batch_size", "64", stdout=subprocess.DEVNULL)
