@@ -6,7 +6,7 @@
 #ifndef COMMAND_PIPELINE_H
 #define COMMAND_PIPELINE_H
 
-#include "tokens.h"
+#include "token_lists.h"
 
 /** A stretch of the input. */
 typedef struct chunk {

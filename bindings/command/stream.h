@@ -1,6 +1,6 @@
 /*
  * stream.h: what translate, score and ct2-translator share: their options and settings, opening model, files and
- * translator, and running the input through in chunks. translate.c and score.c add how a chunk is run and written.
+ * translator, and running the input through in chunks. cmd_translate.c and cmd_score.c add how a chunk is run and written.
  */
 #ifndef COMMAND_STREAM_H
 #define COMMAND_STREAM_H
@@ -68,9 +68,9 @@ struct stream {
     int64_t             read_size;                /* of a chunk, in examples or tokens */
     bool                by_tokens;
     /* the runners' */
-    trd_decoding_options decoding;                /* translate.c; borrows from these two */
+    trd_decoding_options decoding;                /* cmd_translate.c; borrows from these two */
     token_lists         suppressed, end_token;
-    trd_scoring_options scoring;                  /* score.c */
+    trd_scoring_options scoring;                  /* cmd_score.c */
     /* the writer's */
     output              out;
     byte_buffer         text;                     /* scratch of stream_text() */

@@ -1,5 +1,5 @@
-/* tokens.c: collecting token sequences. */
-#include "tokens.h"
+/* token_lists.c: collecting token sequences. */
+#include "token_lists.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /*
- * tokens.h: token sequences as they are collected from lines: the texts back to back with their lengths, which is a form
+ * token_lists.h: token sequences as they are collected from lines: the texts back to back with their lengths, which is a form
  * the library takes, so that tokens may hold any byte.
  */
-#ifndef COMMAND_TOKENS_H
-#define COMMAND_TOKENS_H
+#ifndef COMMAND_TOKEN_LISTS_H
+#define COMMAND_TOKEN_LISTS_H
 
 #include <treadle/treadle.h>
 
@@ -33,4 +33,4 @@ void token_lists_free(token_lists *lists);
 /** As the library takes it; borrows from lists. */
 trd_sequences token_lists_view(const token_lists *lists);
 
-#endif /* COMMAND_TOKENS_H */
+#endif /* COMMAND_TOKEN_LISTS_H */

@@ -1,4 +1,4 @@
-/* devices.c: treadle devices: what this machine offers, and why something is missing. */
+/* cmd_devices.c: treadle devices: what this machine offers, and why something is missing. */
 #include "command.h"
 #include "json_text.h"
 

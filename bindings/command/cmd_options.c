@@ -1,5 +1,5 @@
 /*
- * options.c: command lines from a table: getopt_long does the splitting, this file the names in both spellings, the
+ * cmd_options.c: command lines from a table: getopt_long does the splitting, this file the names in both spellings, the
  * values, the defaults and the messages. --help is printed from the same table.
  */
 #include "command.h"

@@ -1,5 +1,5 @@
 /*
- * demo.c: treadle demo: a model that lies inside the program (models/g2p-en: letters in, ARPAbet phonemes out) pronounces
+ * cmd_demo.c: treadle demo: a model that lies inside the program (models/g2p-en: letters in, ARPAbet phonemes out) pronounces
  * words, so that an installation can be tried without any file.
  */
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "command.h"
 #include "json_text.h"
 #include "progress.h"
-#include "tokens.h"
+#include "token_lists.h"
 
 enum { N_BEST = 3, BEAM_SIZE = 5 };
 

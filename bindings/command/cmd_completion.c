@@ -1,4 +1,4 @@
-/* completion.c: treadle completion: scripts for bash, zsh and fish, from the same tables as the parser and the help. */
+/* cmd_completion.c: treadle completion: scripts for bash, zsh and fish, from the same tables as the parser and the help. */
 #include <string.h>
 
 #include "command.h"

@@ -1,4 +1,4 @@
-/* translate.c: treadle translate: how chunks are translated and hypotheses written. */
+/* cmd_translate.c: treadle translate: how chunks are translated and hypotheses written. */
 #include <string.h>
 
 #include "json_text.h"

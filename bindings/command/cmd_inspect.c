@@ -1,4 +1,4 @@
-/* inspect.c: treadle inspect: what a model directory holds, as text or JSON. */
+/* cmd_inspect.c: treadle inspect: what a model directory holds, as text or JSON. */
 #include <string.h>
 
 #include "command.h"

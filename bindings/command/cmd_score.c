@@ -1,4 +1,4 @@
-/* score.c: treadle score: how chunks of pairs are scored and written. */
+/* cmd_score.c: treadle score: how chunks of pairs are scored and written. */
 #include <string.h>
 
 #include "json_text.h"
