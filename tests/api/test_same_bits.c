@@ -2,7 +2,7 @@
  * The same bits: a sentence alone, among 2, 16 and 63 others, with 1 and 2 threads, beside other options of its own, gives
  * the same tokens and not one differing bit in scores, attention and logits.
  */
-#include "api/rig.h"
+#include "api/api_rig.h"
 
 static const char *const sentences[] = { "آ ت ز م و ن", "آ ز ا", "ن ن ن ن ن ن ن ن ن ن ن ن ن ن ن ن ن ن ن ن ن", "أ و ل ي س س" };
 static const char *const others[] = { "آ", "آ ت ش ي س و ن", "آ ر ب ا ك ه", "آ ر ث ر", "ن ن ن", "م و ن ت ز م و ن آ ت ز م و ن آ ت ز" };

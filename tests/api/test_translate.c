@@ -1,5 +1,5 @@
 /* Golden values of the original on its transliteration model: hypotheses and scores for each decoding option. */
-#include "api/rig.h"
+#include "api/api_rig.h"
 
 static trd_translator *translator;
 

@@ -1,5 +1,5 @@
 /* Bad arguments: each gets its status and a text that names the thing, and the translator works afterwards. */
-#include "api/rig.h"
+#include "api/api_rig.h"
 
 static trd_translator *translator;
 static rig_batch source, prefix;

@@ -4,7 +4,7 @@
  */
 #include <stdatomic.h>
 
-#include "api/rig.h"
+#include "api/api_rig.h"
 
 static atomic_llong n_calls, fail_at = -1;
 

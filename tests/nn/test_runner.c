@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "nn/rig.h"
+#include "nn/nn_rig.h"
 #include "nn/variants.h"
 
 enum { START = 1, LENGTH = 20 };

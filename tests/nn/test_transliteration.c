@@ -3,7 +3,7 @@
  * and scores, in every stored type, computed in f32.
  */
 #include "check.h"
-#include "nn/rig.h"
+#include "nn/nn_rig.h"
 
 static const int32_t source[6] = { 31, 10, 19, 13, 5, 7 };
 static const int32_t target[7] = { 3, 11, 23, 13, 8, 7, 2 };

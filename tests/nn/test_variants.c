@@ -7,7 +7,7 @@
 
 #include "check.h"
 #include "nn/expected.h"
-#include "nn/rig.h"
+#include "nn/nn_rig.h"
 #include "nn/variants.h"
 
 enum { LENGTH = 9, SOURCE = 7, START = 1, END = 2 };

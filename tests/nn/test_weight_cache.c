@@ -12,7 +12,7 @@
 
 #include "check.h"
 #include "core/threads.h"
-#include "nn/rig.h"
+#include "nn/nn_rig.h"
 #include "nn/tiny_model.h"
 
 enum { START = 1, LENGTH = 4 };

@@ -1,5 +1,5 @@
 /*
- * rig.h: a network and a runner on the CPU, with the little that an engine does around them: blocks, tables, packed rows.
+ * nn_rig.h: a network and a runner on the CPU, with the little that an engine does around them: blocks, tables, packed rows.
  * Greedy only. Used by the tests of lib/nn.
  */
 #ifndef TRD_TESTS_NN_RIG_H

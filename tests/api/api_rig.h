@@ -1,4 +1,4 @@
-/* rig.h: a translator of a sample model, and sentences as strings of tokens separated by spaces. */
+/* api_rig.h: a translator of a sample model, and sentences as strings of tokens separated by spaces. */
 #ifndef TRD_TESTS_API_RIG_H
 #define TRD_TESTS_API_RIG_H
 

@@ -1,5 +1,5 @@
-/* rig.c: see rig.h. */
-#include "nn/rig.h"
+/* nn_rig.c: see nn_rig.h. */
+#include "nn/nn_rig.h"
 
 #include <string.h>
 
