@@ -31,17 +31,14 @@ static trd_status resolve_type(trdi_network *network, const char *requested)
 
 /* ---- Description ---- */
 
+/** Where a layer has norms of its own, its sublayers have none: no formula says what both would mean. */
 static trd_status check_layer(const trdi_network *network, const trdi_stack_desc *stack, int64_t l)
 {
     const trdi_layer_desc *layer = &stack->layers[l];
     const char *model = network->model->name, *scope = stack == &network->model->encoder ? "encoder" : "decoder";
     if (layer->form == TRDI_LAYER_SEQUENTIAL) return TRD_OK;
-    const bool cross = layer->has_cross && !trdi_attention_is_merged(&layer->self_attention);
-    if (layer->form != TRDI_LAYER_PRE_POST && (cross || trdi_attention_is_merged(&layer->self_attention)))
-        return trdi_fail(TRD_E_UNSUPPORTED, "model '%s', %s layer %lld: a parallel layer with attention to an encoder", model, scope,
-                         (long long)l);
     if (layer->self_attention.norm.gamma != NULL || layer->ffn.norm.gamma != NULL ||
-        (cross && layer->cross_attention.norm.gamma != NULL))
+        (layer->has_cross && layer->cross_attention.norm.gamma != NULL))
         return trdi_fail(TRD_E_UNSUPPORTED, "model '%s', %s layer %lld: layer_norm inside a sublayer beside norms of the layer", model,
                          scope, (long long)l);
     return TRD_OK;
@@ -78,7 +75,7 @@ static void widen_for_stack(trdi_widths *w, const trdi_stack_desc *stack)
     for (int64_t l = 0; l < stack->n_layers; l++) {
         const trdi_layer_desc *layer = &stack->layers[l];
         widen_for_attention(w, &layer->self_attention);
-        if (layer->has_cross && !trdi_attention_is_merged(&layer->self_attention)) widen_for_attention(w, &layer->cross_attention);
+        if (layer->has_cross) widen_for_attention(w, &layer->cross_attention);
         widen(&w->ffn, trdi_linear_out(&layer->ffn.linear_0));
         if (trdi_layer_has_second_norm(layer)) widen(&w->second, stack->d_model);
     }
@@ -105,7 +102,7 @@ static trd_status lay_out_blocks(trdi_network *network)
     for (int64_t l = 0; l < decoder->n_layers; l++) {
         const trdi_layer_desc *layer = &decoder->layers[l];
         int64_t width = trdi_key_width(&layer->self_attention);
-        if (layer->has_cross && !trdi_attention_is_merged(&layer->self_attention)) widen(&width, trdi_key_width(&layer->cross_attention));
+        if (layer->has_cross) widen(&width, trdi_key_width(&layer->cross_attention));
         network->kv_offsets[l] = bytes;
         bytes += (size_t)width * 2 * TRDI_BLOCK_TOKENS * sizeof(float);
     }

@@ -83,7 +83,7 @@ static void record_between(trdi_recorder *r, trdi_sublayer *sublayer, const trdi
 static void record_pre_post_layer(trdi_recorder *r, const trdi_layer_desc *layer)
 {
     record_between(r, trdi_record_self_attention, layer, &layer->norms[0], &layer->norms[1], 1.0f);
-    if (layer->has_cross && !trdi_attention_is_merged(&layer->self_attention))
+    if (layer->has_cross)
         record_between(r, trdi_record_cross_attention, layer, &layer->external_pre, &layer->external_post, 1.0f);
     record_between(r, record_ffn, layer, &layer->norms[2], &layer->norms[3], layer->layer_scalar);
 }

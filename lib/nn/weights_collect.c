@@ -43,7 +43,7 @@ static void add_layer(trdi_weights *weights, const trdi_stack_desc *stack, const
     add_norm(weights, &layer->external_pre);
     add_norm(weights, &layer->external_post);
     add_attention(weights, stack, &layer->self_attention);
-    if (layer->has_cross && layer->self_attention.memory_kv.weight == NULL) add_attention(weights, stack, &layer->cross_attention);
+    if (layer->has_cross) add_attention(weights, stack, &layer->cross_attention);
     add_norm(weights, &layer->ffn.norm);
     trdi_weights_add_linear(weights, &layer->ffn.linear_0);
     trdi_weights_add_linear(weights, &layer->ffn.linear_0_noact);

@@ -89,6 +89,7 @@ static trd_status begin_decode(rig *r, rig_row *rows, int32_t n_rows, const int3
         if (sizes->n_attention < rows[i].memory_length) sizes->n_attention = rows[i].memory_length;
     }
     sizes->n_outputs = sizes->n_selections = sizes->n_candidates = sizes->n_tokens;
+    sizes->n_copies = r->copy_from != r->copy_to;
     sizes->n_edits = r->forbidden >= 0 ? sizes->n_tokens : 0;
     return trdi_runner_begin(r->runner, TRDI_STAGE_DECODE, r->features, sizes, a);
 }
@@ -115,6 +116,11 @@ trd_status rig_decode(rig *r, rig_row *rows, int32_t n_rows, const int32_t *cons
     TRDI_TRY(begin_decode(r, rows, n_rows, lengths, &sizes, &a));
     int32_t token = 0, table = 0;
     a.edit_starts[0] = 0;
+    if (r->copy_from != r->copy_to) {
+        a.copies[0] = r->copy_from;
+        a.copies[1] = r->copy_to;
+        r->copy_from = r->copy_to = 0;
+    }
     for (int32_t i = 0; i < n_rows; i++) {
         a.table_offsets[i] = table;
         table = put_table(&a, table, rows[i].own, rows[i].n_own_blocks);

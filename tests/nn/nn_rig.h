@@ -15,6 +15,7 @@ typedef struct rig {
     trdi_runner  *runner;
     int32_t       forbidden;   /**< id that is never chosen; -1 = none */
     uint32_t      features;    /**< of decoding steps */
+    int32_t       copy_from, copy_to;   /**< blocks to copy before the next decoding step; equal = none */
 } rig;
 
 /** Each part may fail under a failing allocator; rig_close() takes a half-open rig. */

@@ -178,7 +178,7 @@ static void put_attention(writer *w, const char *name, bool cross)
     const tiny_model *m = w->m;
     const int32_t query = n_heads(m) * head_dim(m), key = n_heads_kv(m) * head_dim(m);
     const size_t scope = enter(w, "%s", name);
-    if (sequential(m)) put_norm(w, "layer_norm", d_model(m));
+    if (sequential(m) || m->stray_norms) put_norm(w, "layer_norm", d_model(m));
     put_linear(w, "linear_0", cross ? query : query + 2 * key, d_model(m));
     put_linear(w, "linear_1", cross ? 2 * key : d_model(m), cross ? d_model(m) : query);
     if (cross) put_linear(w, "linear_2", d_model(m), query);
@@ -199,7 +199,7 @@ static void put_attention(writer *w, const char *name, bool cross)
 static void put_ffn(writer *w)
 {
     const size_t scope = enter(w, "ffn");
-    if (sequential(w->m)) put_norm(w, "layer_norm", d_model(w->m));
+    if (sequential(w->m) || w->m->stray_norms) put_norm(w, "layer_norm", d_model(w->m));
     put_linear(w, "linear_0", d_ffn(w->m), d_model(w->m));
     if (w->m->gated) put_linear(w, "linear_0_noact", d_ffn(w->m), d_model(w->m));
     put_linear(w, "linear_1", d_model(w->m), d_ffn(w->m));

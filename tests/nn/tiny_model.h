@@ -32,6 +32,7 @@ typedef struct tiny_model {
     int32_t        n_features;             /**< 0 = 1 */
     bool           features_add;
     bool           zero_start;
+    bool           stray_norms;            /**< norms in sublayers whatever the form */
     int32_t        embedding_width;        /**< decoder's, with project_in and project_out; 0 = d_model */
     float          scale_outputs, softcap, layer_scalar, queries_scale, scale_embeddings;
     int32_t        alignment_heads;
