@@ -63,7 +63,7 @@ static trd_status grow(trdi_runner *runner, const trdi_step_sizes *sizes, uint32
 {
     trdi_capacities capacities = runner->places.capacities;
     TRDI_TRY(trdi_capacities_grow(&capacities, sizes, features));
-    trdi_places grown = { .step = NULL };
+    trdi_places grown = { .pool = runner->places.pool };
     TRDI_TRY(trdi_places_lay_out(&grown, runner->network, &capacities));
     TRDI_TRY(make_buffers(runner, &grown));
     drop_plans(runner);

@@ -36,11 +36,15 @@ static void encode(rig *r, rig_row *row, int32_t first, int32_t n)
     CHECK_OK(rig_encode(r, row, 1, &all, &n));
 }
 
-/** 15 rows of different lengths at once need more of everything; the row that runs beside them must not notice. */
-static void check_growth(const char *path)
+/**
+ * 16 rows of different lengths at once need more of everything; the row that runs between must not notice.
+ * @param n_blocks  reserved beforehand: with many the buffers grow without the pool
+ */
+static void check_growth(const char *path, int64_t n_blocks)
 {
     rig r;
     CHECK_OK(rig_open(&r, path, NULL));
+    CHECK_OK(trdi_runner_reserve_blocks(r.runner, n_blocks));
     rig_row row, crowd[RIG_ROWS];
     int32_t want[LENGTH], token = START;
     double score;
@@ -183,7 +187,8 @@ int main(void)
     tiny_model_write(path, &model);
     const trd_allocator allocator = { NULL, counted_alloc, counted_free };
     CHECK_OK(trd_allocator_set(&allocator));
-    check_growth(path);
+    check_growth(path, 0);
+    check_growth(path, 300);
     check_bad_sizes(path);
     check_no_allocation(path);
     check_failing_allocations(path);
