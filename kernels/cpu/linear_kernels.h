@@ -16,6 +16,15 @@
 #define TRDI_K_BLOCK 256
 #endif
 
+/* Before a loop of a constant few rounds, which is to vanish. */
+#if defined(__clang__)
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define UNROLLED _Pragma("GCC unroll 32")
+#else
+#define UNROLLED
+#endif
+
 #if TRDI_SIMD_BYTES == 64
 #define TILE_ROWS 12
 #define TILE_SUMS 24
@@ -31,13 +40,14 @@
 typedef struct tile_place {
     int64_t row, panel;       /* first row, first panel */
     int64_t k0, k1;           /* steps of this block */
-    float  *rest;             /* sums of this tile between blocks: [rows][16], one panel only */
+    float  *sums;             /* [rows][panels][16] of this tile, between blocks and at the end */
 } tile_place;
 
 /* Bias, activation, multiplier, residual, store: 16 outputs of one row. */
-static inline void linear_write(const trdi_linear_job *job, v16 sum, int64_t row, int64_t panel)
+static void linear_write(const trdi_linear_job *job, const float *sums, int64_t row, int64_t panel)
 {
     const int64_t column = panel * TRDI_PANEL, n = job->out - column;
+    v16 sum = v16_load(sums);
     if (job->bias != NULL) sum = v16_add(sum, v16_load(job->bias + column));
     if (job->activation >= 0) v16_activate(&sum, job->activation);
     if (job->multiplier != NULL) sum = v16_mul(sum, v16_load_n(job->multiplier + row * job->multiplier_stride + column, n));
@@ -45,40 +55,44 @@ static inline void linear_write(const trdi_linear_job *job, v16 sum, int64_t row
     v16_store_n(job->y + row * job->y_stride + column, sum, n);
 }
 
-/* rows and n_panels are constants where this is used, so that loops over them unroll and sums stay in registers. */
+static void linear_finish(const trdi_linear_job *job, const tile_place *at, int64_t rows, int64_t n_panels)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t p = 0; p < n_panels; p++) {
+            linear_write(job, at->sums + (r * n_panels + p) * TRDI_PANEL, at->row + r, at->panel + p);
+        }
+    }
+}
+
+/*
+ * The product of one tile. rows and n_panels are constants where this is used: loops over them unroll and sums stay in registers,
+ * as bare registers (a compiler keeps a struct of two in memory).
+ */
 TRDI_INLINE void linear_tile(const trdi_linear_job *job, const tile_place *at, const int rows, const int n_panels)
 {
-    v16 sums[TILE_SUMS];
+    const int n_parts = n_panels * PARTS;
+    lanes sums[TILE_SUMS * PARTS];
     const float *x[TILE_ROWS];
     const float *w = job->panels + at->panel * job->in * TRDI_PANEL;
     const int64_t panel_step = job->in * TRDI_PANEL, k1 = at->k1;
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; r++) {
-        x[r] = job->x + (at->row + r) * job->x_stride;
-#pragma GCC unroll 8
-        for (int p = 0; p < n_panels; p++) {
-            sums[r * n_panels + p] = at->k0 == 0 ? v16_set(0.0f) : v16_load(at->rest + r * TRDI_PANEL);
-        }
-    }
+    UNROLLED
+    for (int r = 0; r < rows; r++) x[r] = job->x + (at->row + r) * job->x_stride;
+    UNROLLED
+    for (int i = 0; i < rows * n_parts; i++) sums[i] = at->k0 == 0 ? lanes_set(0.0f) : lanes_load(at->sums + i * LANES);
     for (int64_t k = at->k0; k < k1; k++) {
-        v16 weights[8];
-#pragma GCC unroll 8
-        for (int p = 0; p < n_panels; p++) weights[p] = v16_load(w + p * panel_step + k * TRDI_PANEL);
-#pragma GCC unroll 16
+        lanes weights[8 * PARTS];
+        UNROLLED
+        for (int i = 0; i < n_parts; i++) weights[i] = lanes_load(w + i / PARTS * panel_step + k * TRDI_PANEL + i % PARTS * LANES);
+        UNROLLED
         for (int r = 0; r < rows; r++) {
-            const v16 a = v16_set(x[r][k]);
-#pragma GCC unroll 8
-            for (int p = 0; p < n_panels; p++) sums[r * n_panels + p] = v16_fma(a, weights[p], sums[r * n_panels + p]);
+            const lanes a = lanes_set(x[r][k]);
+            UNROLLED
+            for (int i = 0; i < n_parts; i++) sums[r * n_parts + i] = lanes_fma(a, weights[i], sums[r * n_parts + i]);
         }
     }
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 8
-        for (int p = 0; p < n_panels; p++) {
-            if (k1 < job->in) v16_store(at->rest + r * TRDI_PANEL, sums[r * n_panels + p]);
-            else linear_write(job, sums[r * n_panels + p], at->row + r, at->panel + p);
-        }
-    }
+    UNROLLED
+    for (int i = 0; i < rows * n_parts; i++) lanes_store(at->sums + i * LANES, sums[i]);
+    if (k1 == job->in) linear_finish(job, at, rows, n_panels);
 }
 
 typedef void (*tile_function)(const trdi_linear_job *job, const tile_place *at);
@@ -140,10 +154,10 @@ static const tile_shape tile_shapes[TILE_ROWS + 1] = {
 #endif
 
 /* Few rows: one tile has them all, so weights are read once, straight through. */
-static void linear_few(const trdi_linear_job *job, int64_t row0, int32_t rows, int64_t panel0, int64_t panel1)
+static void linear_few(const trdi_linear_job *job, int64_t row0, int32_t rows, int64_t panel0, int64_t panel1, float *scratch)
 {
     const tile_shape *shape = &tile_shapes[rows];
-    tile_place at = { .row = row0, .panel = panel0, .k0 = 0, .k1 = job->in };
+    tile_place at = { .row = row0, .panel = panel0, .k0 = 0, .k1 = job->in, .sums = scratch };
     for (; at.panel + shape->panels <= panel1; at.panel += shape->panels) shape->wide(job, &at);
     for (; at.panel < panel1; at.panel++) shape->one(job, &at);
 }
@@ -156,7 +170,7 @@ static void linear_panel(const trdi_linear_job *job, int64_t row0, int64_t row1,
         const int64_t k1 = job->in - k0 > TRDI_K_BLOCK ? k0 + TRDI_K_BLOCK : job->in;
         for (int64_t t = 0; t < n_tiles; t++) {
             const int64_t first = n * t / n_tiles, rows = n * (t + 1) / n_tiles - first;
-            const tile_place at = { .row = row0 + first, .panel = panel, .k0 = k0, .k1 = k1, .rest = scratch + first * TRDI_PANEL };
+            const tile_place at = { .row = row0 + first, .panel = panel, .k0 = k0, .k1 = k1, .sums = scratch + first * TRDI_PANEL };
             tile_shapes[rows].one(job, &at);
         }
     }
@@ -167,7 +181,7 @@ static void linear(const trdi_linear_job *job, int64_t row0, int64_t row1, int64
     const int64_t n = row1 - row0;
     if (n <= 0 || panel1 <= panel0) return;
     if (n <= TILE_ROWS) {
-        linear_few(job, row0, (int32_t)n, panel0, panel1);
+        linear_few(job, row0, (int32_t)n, panel0, panel1, scratch);
         return;
     }
     const int64_t n_blocks = (n + TRDI_ROW_BLOCK - 1) / TRDI_ROW_BLOCK;
