@@ -54,21 +54,21 @@ typedef struct trdi_cpu_kernels {
     void (*rotate)(float *x, const float *cosines, const float *sines, int64_t pairs, bool interleave);
     /** One row of log-softmax; x may be y. */
     void (*log_softmax)(const float *x, float *y, int64_t width, const trdi_row_rule *rule);
-    /** Largest of n > 0 numbers; NaN passed over unless all are. */
+    /** Largest of n > 0 numbers; NaN passed over; -infinity if there is nothing else. */
     float (*largest)(const float *x, int64_t n);
     /** x[i] = exp(x[i] - shift); returns their sum. */
     float (*exp_sum)(float *x, int64_t n, float shift);
     /** First index >= start with x[i] + add above threshold (any number is above a NaN threshold), or n. */
     int64_t (*find_above)(const float *x, int64_t start, int64_t n, float add, float threshold);
-    /** out[j] = q . keys[j]. */
-    void (*dots)(const float *q, const float *const *keys, int64_t n, int64_t dim, float *out);
-    /** acc[d] = sum_j p[j] * values[j][d], in order of j; added to acc if accumulate. */
-    void (*weigh)(const float *p, const float *const *values, int64_t n, int64_t dim, float *acc, bool accumulate);
+    /** out[j] = q . k[j * stride ..]. */
+    void (*dots)(const float *q, const float *k, int64_t stride, int64_t n, int64_t dim, float *out);
     /**
-     * Join a chunk's softmax (largest m, sum l, weighted values part) to the running one in state[0] = m, state[1] = l, acc;
-     * acc and part may be NULL (dim 0).
+     * Join a chunk of n scores and values to the running softmax of one head: state[0] is the largest score so far, state[1]
+     * the sum of exponentials, acc[d] the sum of weighted values. In order of j; scores are overwritten by exp(score - largest).
+     * v2 are values added to v, or NULL.
      */
-    void (*merge)(float *state, float *acc, const float *part, int64_t dim, float m, float l);
+    void (*attend)(float *scores, const float *v, const float *v2, int64_t stride, int64_t stride2, int64_t n, int64_t dim,
+                   float *state, float *acc);
     /** y[d] = acc[d] / l, or 0 where l is 0. */
     void (*finish)(const float *acc, float *y, int64_t dim, float l);
     /** y[i] = f(x[i]) for tests: 0 exp, 1 log, 2 tanh, 3 erf, 4 + a: activation a. */

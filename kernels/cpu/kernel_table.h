@@ -20,8 +20,7 @@ const trdi_cpu_kernels TRDI_KERNEL_TABLE = {
     .exp_sum = exp_sum,
     .find_above = find_above,
     .dots = dots,
-    .weigh = weigh,
-    .merge = merge,
+    .attend = attend,
     .finish = finish,
     .apply = apply,
 };

@@ -16,15 +16,6 @@
 #define TRDI_K_BLOCK 256
 #endif
 
-/* Before a loop of a constant few rounds, which is to vanish. */
-#if defined(__clang__)
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#elif defined(__GNUC__)
-#define UNROLLED _Pragma("GCC unroll 32")
-#else
-#define UNROLLED
-#endif
-
 #if TRDI_SIMD_BYTES == 64
 #define TILE_ROWS 12
 #define TILE_SUMS 24

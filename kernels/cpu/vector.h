@@ -19,6 +19,15 @@
 #define PARTS (64 / TRDI_SIMD_BYTES)
 #define LANES (TRDI_SIMD_BYTES / 4)
 
+/* Before a loop of a constant few rounds, which is to vanish. */
+#if defined(__clang__)
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define UNROLLED _Pragma("GCC unroll 32")
+#else
+#define UNROLLED
+#endif
+
 typedef float lanes __attribute__((vector_size(TRDI_SIMD_BYTES)));
 typedef int32_t ilanes __attribute__((vector_size(TRDI_SIMD_BYTES)));
 /* The same, at any address. */
@@ -237,14 +246,17 @@ TRDI_INLINE v4 v16_sum4(v16 a, v16 b, v16 c, v16 d)
     return (f0 + f2) + (f1 + f3);
 }
 
-/** Largest lane; NaN lanes are passed over unless all are NaN. */
+/** Largest lane, of lanes that are no NaN. */
 TRDI_INLINE float v16_largest(v16 a)
 {
-    float t[16];
-    v16_store(t, a);
-    float m = t[0];
-    for (int i = 1; i < 16; i++) m = t[i] > m || m != m ? t[i] : m;
-    return m;
+    lanes m = a.part[0];
+    for (int i = 1; i < PARTS; i++) m = lanes_max(m, a.part[i]);
+    float t[LANES];
+    lanes_store(t, m);
+    float pairs[LANES / 2];
+    for (int i = 0; i < LANES / 2; i++) pairs[i] = t[i] > t[i + LANES / 2] ? t[i] : t[i + LANES / 2];
+    for (int i = 1; i < LANES / 2; i++) pairs[0] = pairs[0] > pairs[i] ? pairs[0] : pairs[i];
+    return pairs[0];
 }
 
 #endif

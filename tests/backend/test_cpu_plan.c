@@ -7,8 +7,11 @@
 #include "backend_rig.h"
 #include "core/alloc.h"
 
-/* A chain of operations whose threads need each other's results: y = (x + x) * 0.5 + 1, many times over gathers. */
-enum { STEPS = 60, N = 37, WIDTH = 33 };
+/*
+ * A chain of operations whose threads need each other's results: rows are reversed, then 1 is added, again and again, with
+ * operations on one row, which one thread does alone, in between.
+ */
+enum { STEPS = 60, N = 201, WIDTH = 65 };
 
 typedef struct chain {
     trdi_op ops[STEPS];
@@ -26,7 +29,15 @@ static chain *chain_new(void)
     for (int64_t i = 0; i < c->ones.n; i++) c->ones.data[i] = 1.0f;
     for (int32_t i = 0; i < N; i++) c->reversed[i] = N - 1 - i;
     for (int i = 0; i < STEPS; i++) {
-        if (i % 2 == 0) {
+        if (i % 4 == 3) {
+            c->ops[i] = (trdi_op){ .kind = TRDI_OP_MAP, .count = TRDI_COUNT_ONE, .u.map = {
+                .function = TRDI_MAP_SCALE, .x = span(c->a.data + i % N * WIDTH), .y = span(c->a.data + i % N * WIDTH), .width = WIDTH,
+                .x_stride = WIDTH, .y_stride = WIDTH, .parameter = 2.0f } };
+        } else if (i % 4 == 2) {
+            c->ops[i] = (trdi_op){ .kind = TRDI_OP_MAP, .count = TRDI_COUNT_ONE, .u.map = {
+                .function = TRDI_MAP_SCALE, .x = span(c->a.data + (i + 1) % N * WIDTH), .y = span(c->a.data + (i + 1) % N * WIDTH),
+                .width = WIDTH, .x_stride = WIDTH, .y_stride = WIDTH, .parameter = 0.5f } };
+        } else if (i % 4 == 0) {
             c->ops[i] = (trdi_op){ .kind = TRDI_OP_GATHER, .count = TRDI_COUNT_TOKENS, .u.gather = {
                 .x = span(c->a.data), .y = span(c->b.data), .indices = span(c->reversed), .width = WIDTH, .x_stride = WIDTH, .y_stride = WIDTH } };
         } else {
@@ -50,12 +61,21 @@ static void many_operations(rig *r)
 {
     chain *c = chain_new();
     array want = array_copy(&c->a);
-    for (int i = 0; i < STEPS / 2; i++) for (int64_t e = 0; e < want.n; e++) want.data[e] += 1.0f;
+    for (int i = 0; i < STEPS / 4; i++) {
+        for (int64_t e = 0; e < want.n / 2; e++) {              /* reversed rows */
+            const int64_t row = e / WIDTH, other = (N - 1 - row) * WIDTH + e % WIDTH;
+            if (row >= N - 1 - row) continue;
+            const float t = want.data[e];
+            want.data[e] = want.data[other];
+            want.data[other] = t;
+        }
+        for (int64_t e = 0; e < want.n; e++) want.data[e] += 1.0f;
+    }
     void *plan;
     CHECK_OK(r->ops->plan_create(r->device, c->ops, STEPS, &plan));
     memset(c->ops, 0x77, sizeof c->ops);        /* the plan has copied them */
     atomic_bool stop = false;
-    const trdi_step step = { .counts = { [TRDI_COUNT_TOKENS] = N }, .abort = &stop };
+    const trdi_step step = { .counts = { [TRDI_COUNT_ONE] = 1, [TRDI_COUNT_TOKENS] = N }, .abort = &stop };
     CHECK_OK(r->ops->plan_run(r->queue, plan, &step));
     check_same_bits("a chain of operations", c->a.data, want.data, want.n);
     stop = true;

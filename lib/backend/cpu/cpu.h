@@ -38,6 +38,8 @@ typedef struct trdi_cpu_op {
     trdi_op  op;
     int32_t *buckets;         /**< attention with T5 bias: bucket of distance -bucket_reach .. bucket_reach; else NULL */
     int64_t  bucket_reach;
+    double   row_ns, fixed_ns;/**< rough time of a row, and of a run, on one core */
+    int64_t  row_parts;       /**< parts that a row can be shared out in */
 } trdi_cpu_op;
 
 typedef void (*trdi_cpu_run)(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n);

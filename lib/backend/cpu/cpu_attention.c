@@ -14,9 +14,9 @@
 
 /* Scratch of one thread. */
 typedef struct workspace {
-    const float **keys, **values, **relative;   /* [chunk] */
     float *scores, *extra;                      /* [chunk] rounded up to 16 */
-    float *part;                                /* [head_dim] rounded up to 16 */
+    float *relative;                            /* [chunk][head_dim rounded up to 16]: rows of a relative table */
+    float *keys, *values;                       /* [chunk][head_dim rounded up to 16]: of packed rows, brought together */
     float *states;                              /* [TILE_TOKENS * n_heads][2]: largest, sum */
     float *sums;                                /* [TILE_TOKENS * n_heads][head_dim rounded up to 16] */
 } workspace;
@@ -25,6 +25,8 @@ typedef struct workspace {
 typedef struct chunk {
     int64_t first, n;         /* first position, keys there are */
     bool    memory;           /* of the second key set: no causality, no terms */
+    const float *keys, *values;
+    int64_t stride;           /* from key to key */
 } chunk;
 
 /* A run of tokens of one row. */
@@ -47,24 +49,27 @@ static int64_t largest_chunk(const trdi_op_attention *a)
     return up16(n);
 }
 
+static bool has_relative(const trdi_op_attention *a)
+{
+    return a->relative_keys.buffer != NULL;
+}
+
 size_t trdi_cpu_attention_scratch(const trdi_op_attention *a)
 {
     const int64_t c = largest_chunk(a), dim = up16(a->head_dim), states = TILE_TOKENS * (a->n_heads / a->n_heads_kv);
-    const int64_t floats = 2 * c + dim + up16(2 * states) + states * dim;
-    return 3 * sizeof(float *) * (size_t)c + sizeof(float) * (size_t)floats;
+    return sizeof(float) * (size_t)(2 * c + (has_relative(a) ? 3 : 2) * c * dim + up16(2 * states) + states * dim);
 }
 
 static workspace workspace_at(void *scratch, const trdi_op_attention *a)
 {
     const int64_t c = largest_chunk(a), dim = up16(a->head_dim), states = TILE_TOKENS * (a->n_heads / a->n_heads_kv);
     workspace w;
-    w.keys = scratch;
-    w.values = w.keys + c;
-    w.relative = w.values + c;
-    w.scores = (float *)(void *)(w.relative + c);
+    w.scores = scratch;
     w.extra = w.scores + c;
-    w.part = w.extra + c;
-    w.states = w.part + dim;
+    w.keys = w.extra + c;
+    w.values = w.keys + c * dim;
+    w.relative = w.values + c * dim;
+    w.states = w.relative + (has_relative(a) ? c * dim : 0);
     w.sums = w.states + up16(2 * states);
     return w;
 }
@@ -90,27 +95,35 @@ int32_t trdi_relative_bucket(int64_t distance, int64_t n_buckets, int64_t max_di
 }
 
 /* Fill in where the keys and values of a chunk are. */
-static void chunk_locate(const tile *at, const chunk *c, const workspace *w)
+static void chunk_locate(const tile *at, chunk *c)
 {
     const trdi_op_attention *a = &at->op->op.u.attention;
     if (!c->memory && a->source == TRDI_KEYS_PACKED) {
         const int64_t start = trdi_span_i32(a->key_starts)[at->row] + c->first, column = at->kv_head * a->head_dim;
-        const float *k = trdi_span_f32(a->k) + start * a->kv_stride + column;
-        const float *v = trdi_span_f32(a->v) + start * a->kv_stride + column;
-        for (int64_t j = 0; j < c->n; j++) {
-            w->keys[j] = k + j * a->kv_stride;
-            w->values[j] = v + j * a->kv_stride;
-        }
+        c->keys = trdi_span_f32(a->k) + start * a->kv_stride + column;
+        c->values = trdi_span_f32(a->v) + start * a->kv_stride + column;
+        c->stride = a->kv_stride;
         return;
     }
     const trdi_kv_layout *kv = c->memory ? &a->memory_kv : &a->kv;
     const int32_t *table = trdi_span_i32(kv->table) + trdi_span_i32(kv->table_offsets)[at->row];
-    const float *k = trdi_kv_slot(kv, table[c->first / kv->block_tokens], at->kv_head, 0);
-    const float *v = k + kv->n_heads_kv * kv->block_tokens * kv->head_dim;
+    c->keys = trdi_kv_slot(kv, table[c->first / kv->block_tokens], at->kv_head, 0);
+    c->values = c->keys + kv->n_heads_kv * kv->block_tokens * kv->head_dim;
+    c->stride = kv->head_dim;
+}
+
+/* Packed rows lie far apart, often on the same few lines of the cache: where many queries come, bring them together first. */
+static void chunk_gather(const tile *at, chunk *c, const workspace *w)
+{
+    const int64_t dim = up16(at->op->op.u.attention.head_dim);
+    const size_t bytes = (size_t)at->op->op.u.attention.head_dim * sizeof(float);
     for (int64_t j = 0; j < c->n; j++) {
-        w->keys[j] = k + j * kv->head_dim;
-        w->values[j] = v + j * kv->head_dim;
+        memcpy(w->keys + j * dim, c->keys + j * c->stride, bytes);
+        memcpy(w->values + j * dim, c->values + j * c->stride, bytes);
     }
+    c->keys = w->keys;
+    c->values = w->values;
+    c->stride = dim;
 }
 
 /* First and last-plus-one key that a token at this position sees. */
@@ -125,12 +138,13 @@ static int64_t clip(int64_t x, int64_t low, int64_t high)
     return x < low ? low : x > high ? high : x;
 }
 
-/* Rows of a relative table for n keys from position `first` on, seen from `position`. */
-static void relative_rows(const trdi_op_attention *a, const float *table, int64_t first, int64_t n, int64_t position, const float **rows)
+/* Copy the rows of a relative table for n keys from position `first` on, seen from `position`. */
+static void relative_rows(const trdi_op_attention *a, const float *table, int64_t first, int64_t n, int64_t position, float *rows)
 {
+    const int64_t dim = up16(a->head_dim);
     for (int64_t j = 0; j < n; j++) {
         const int64_t r = clip(first + j - position, -a->relative_left, a->relative_right) + a->relative_left;
-        rows[j] = table + r * a->head_dim;
+        memcpy(rows + j * dim, table + r * a->head_dim, (size_t)a->head_dim * sizeof(float));
     }
 }
 
@@ -159,11 +173,11 @@ static void chunk_scores(const tile *at, const chunk *c, const workspace *w, int
     const trdi_cpu_kernels *k = at->thread->kernels;
     const float *q = trdi_span_f32(a->q) + token * a->q_stride + head * a->head_dim;
     const int64_t n = high - low, position = trdi_span_i32(a->positions)[token];
-    k->dots(q, w->keys + (low - c->first), n, a->head_dim, w->scores);
+    k->dots(q, c->keys + (low - c->first) * c->stride, c->stride, n, a->head_dim, w->scores);
     const float *relative = c->memory ? NULL : trdi_span_f32(a->relative_keys);
     if (relative != NULL) {
         relative_rows(a, relative, low, n, position, w->relative);
-        k->dots(q, w->relative, n, a->head_dim, w->extra);
+        k->dots(q, w->relative, up16(a->head_dim), n, a->head_dim, w->extra);
         for (int64_t j = 0; j < n; j++) w->scores[j] += w->extra[j];
     }
     for (int64_t j = 0; j < n; j++) w->scores[j] *= a->scale;
@@ -178,23 +192,19 @@ static void chunk_attend(const tile *at, const chunk *c, const workspace *w, int
     const trdi_cpu_kernels *k = at->thread->kernels;
     const int64_t n = high - low, dim = up16(a->head_dim);
     chunk_scores(at, c, w, token, head, low, high);
-    const float top = k->largest(w->scores, n);
-    const float sum = k->exp_sum(w->scores, n, top);
-    k->weigh(w->scores, w->values + (low - c->first), n, a->head_dim, w->part, false);
     const float *relative = c->memory ? NULL : trdi_span_f32(a->relative_values);
-    if (relative != NULL) {
-        relative_rows(a, relative, low, n, trdi_span_i32(a->positions)[token], w->relative);
-        k->weigh(w->scores, w->relative, n, a->head_dim, w->part, true);
-    }
-    k->merge(w->states + 2 * slot, w->sums + slot * dim, w->part, a->head_dim, top, sum);
+    if (relative != NULL) relative_rows(a, relative, low, n, trdi_span_i32(a->positions)[token], w->relative);
+    k->attend(w->scores, c->values + (low - c->first) * c->stride, relative != NULL ? w->relative : NULL, c->stride, dim, n,
+              a->head_dim, w->states + 2 * slot, w->sums + slot * dim);
 }
 
 /* All queries of the tile against one chunk. */
-static void tile_chunk(const tile *at, const chunk *c, const workspace *w)
+static void tile_chunk(const tile *at, chunk *c, const workspace *w)
 {
     const trdi_op_attention *a = &at->op->op.u.attention;
     const int32_t *positions = trdi_span_i32(a->positions);
-    chunk_locate(at, c, w);
+    chunk_locate(at, c);
+    if (!c->memory && a->source == TRDI_KEYS_PACKED && at->n_tokens * at->n_heads >= 4) chunk_gather(at, c, w);
     for (int64_t i = 0; i < at->n_tokens; i++) {
         const int64_t token = at->first_token + i;
         int64_t low = 0, high = c->first + c->n;
@@ -229,7 +239,7 @@ static void tile_keys(const tile *at, const workspace *w, bool memory)
         }
     }
     for (int64_t first = low / step * step; first < high; first += step) {
-        const chunk c = { .first = first, .n = n_keys - first < step ? n_keys - first : step, .memory = memory };
+        chunk c = { .first = first, .n = n_keys - first < step ? n_keys - first : step, .memory = memory };
         tile_chunk(at, &c, w);
     }
 }
@@ -259,13 +269,11 @@ static void head_softmax(const tile *at, const workspace *w, int64_t low, int64_
     state[0] = -INFINITY;
     state[1] = 0.0f;
     for (int64_t first = low / step * step; first < high; first += step) {
-        const chunk c = { .first = first, .n = at->n_keys - first < step ? at->n_keys - first : step };
+        chunk c = { .first = first, .n = at->n_keys - first < step ? at->n_keys - first : step };
         const int64_t from = low > first ? low : first, to = high < first + c.n ? high : first + c.n;
-        chunk_locate(at, &c, w);
+        chunk_locate(at, &c);
         chunk_scores(at, &c, w, at->first_token, head, from, to);
-        const float top = k->largest(w->scores, to - from);
-        const float sum = k->exp_sum(w->scores, to - from, top);
-        k->merge(state, NULL, NULL, 0, top, sum);
+        k->attend(w->scores, NULL, NULL, 0, 0, to - from, 0, state, NULL);
     }
 }
 
@@ -284,9 +292,9 @@ static void run_probabilities(tile *at, const workspace *w)
         at->kv_head = head / (a->n_heads / a->n_heads_kv);
         head_softmax(at, w, low, high, step, head, state);
         for (int64_t first = low / step * step; first < high; first += step) {
-            const chunk c = { .first = first, .n = at->n_keys - first < step ? at->n_keys - first : step };
+            chunk c = { .first = first, .n = at->n_keys - first < step ? at->n_keys - first : step };
             const int64_t from = low > first ? low : first, to = high < first + c.n ? high : first + c.n;
-            chunk_locate(at, &c, w);
+            chunk_locate(at, &c);
             chunk_scores(at, &c, w, at->first_token, head, from, to);
             (void)k->exp_sum(w->scores, to - from, state[0]);
             for (int64_t j = from; j < to; j++) out[j] += w->scores[j - from] / state[1];

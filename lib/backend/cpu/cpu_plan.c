@@ -1,6 +1,7 @@
 /*
  * cpu_plan.c: queues and plans. A plan runs as a whole inside one team: every thread walks the list of operations, does its share
- * of each, and meets the others at a barrier before the next. Nothing is allocated once scratch has grown to its size.
+ * of each, and meets the others at a barrier before the next. Operations too small to share are thread 0's alone, and it needs no
+ * barrier between two of them. Nothing is allocated once scratch has grown to its size.
  */
 #include <limits.h>
 #include <string.h>
@@ -8,6 +9,9 @@
 #include "backend/cpu/cpu.h"
 #include "core/alloc.h"
 #include "core/platform.h"
+
+/* An operation that takes one thread less than this is not shared out: about what a barrier costs. */
+#define SHARING_NS 1500.0
 
 typedef struct cpu_queue {
     const trdi_cpu_kernels *kernels;
@@ -29,7 +33,7 @@ typedef struct cpu_run {
     cpu_queue *queue;
     const cpu_plan *plan;
     const trdi_step *step;
-    /* Operations from here on are not run. Set by thread 0 before the barrier that precedes them, read by all after it. */
+    /* Operations from here on are not run. Set by thread 0 before a barrier, read by all after it. */
     atomic_size_t end;
     atomic_uint   started;    /* orders what the caller wrote before what its threads read */
 } cpu_run;
@@ -116,6 +120,20 @@ static trd_status precompute_buckets(trdi_cpu_op *op)
     return TRD_OK;
 }
 
+/* Rough times of one core: 20 Gflop/s, 10 GB/s. */
+static void estimate(trdi_cpu_op *op)
+{
+    double flops, bytes, flops2, bytes2;
+    trdi_op_cost(&op->op, 1, &flops, &bytes);
+    trdi_op_cost(&op->op, 2, &flops2, &bytes2);
+    op->row_ns = (flops2 - flops) * 0.05 + (bytes2 - bytes) * 0.1;
+    op->fixed_ns = flops * 0.05 + bytes * 0.1 - op->row_ns;
+    op->row_parts = 1;
+    if (op->op.kind == TRDI_OP_NORM) op->row_parts = op->op.u.norm.n_groups;
+    if (op->op.kind == TRDI_OP_LINEAR) op->row_parts = op->op.u.linear.out;
+    if (op->op.kind == TRDI_OP_KV_COPY) op->row_parts = (int64_t)(op->op.u.kv_copy.block_stride / 64 + 1);
+}
+
 static size_t op_scratch(const trdi_op *op)
 {
     switch (op->kind) {
@@ -135,6 +153,7 @@ static trd_status plan_fill(cpu_plan *plan, const trdi_op *ops, size_t n_ops)
             return trdi_fail(TRD_E_UNSUPPORTED, "operation %zu of the plan (%s): %s", i, trdi_op_name(ops[i].kind), why);
         }
         plan->ops[i].op = ops[i];
+        estimate(&plan->ops[i]);
         if (ops[i].kind == TRDI_OP_ATTENTION) TRDI_TRY(precompute_buckets(&plan->ops[i]));
         const size_t bytes = op_scratch(&ops[i]);
         if (bytes > plan->scratch_bytes) plan->scratch_bytes = bytes;
@@ -181,6 +200,43 @@ static void introduce_thread(const cpu_queue *queue, int32_t index)
     if (queue->options.thread_start != NULL) queue->options.thread_start(queue->options.thread_context, index);
 }
 
+/* Is the operation left to thread 0? All threads come to the same answer. */
+static bool runs_alone(const trdi_cpu_op *op, int64_t n)
+{
+    if (op->op.kind == TRDI_OP_ATTENTION) return false;      /* the number of keys is not known here */
+    return (double)n * op->row_ns + op->fixed_ns < SHARING_NS || n * op->row_parts == 1;
+}
+
+/* Thread 0 looks at the abort flag before operation i. */
+static void poll_abort(cpu_run *run, size_t i)
+{
+    if (run->step->abort == NULL || !atomic_load_explicit(run->step->abort, memory_order_relaxed)) return;
+    if (atomic_load_explicit(&run->end, memory_order_relaxed) > i) atomic_store_explicit(&run->end, i, memory_order_relaxed);
+}
+
+static void run_operations(cpu_run *run, const trdi_cpu_thread *thread)
+{
+    trdi_barrier *barrier = &run->queue->barrier;
+    bool shared_before = false;
+    for (size_t i = 0; i < run->plan->n_ops; i++) {
+        const trdi_cpu_op *op = &run->plan->ops[i];
+        const int64_t n = run->step->counts[op->op.count];
+        if (n <= 0) continue;
+        const bool alone = thread->count == 1 || runs_alone(op, n);
+        if (thread->index == 0) poll_abort(run, i);
+        if (shared_before || !alone) {
+            trdi_barrier_wait(barrier, thread->count);
+            if (i >= atomic_load_explicit(&run->end, memory_order_relaxed)) break;
+        }
+        shared_before = !alone;
+        /* Between operations of its own, thread 0 cannot leave: the others wait for it at the next barrier. */
+        if (alone && (thread->index != 0 || i >= atomic_load_explicit(&run->end, memory_order_relaxed))) continue;
+        trdi_cpu_thread own = *thread;
+        if (alone) own.count = 1;
+        runners[op->op.kind](op, &own, n);
+    }
+}
+
 static void run_share(void *context, int32_t index, int32_t count)
 {
     cpu_run *run = context;
@@ -190,19 +246,7 @@ static void run_share(void *context, int32_t index, int32_t count)
     const uint64_t control = trdi_float_control_enter();
     const trdi_cpu_thread thread = { .kernels = queue->kernels, .step = run->step, .index = index, .count = count,
                                      .scratch = queue->scratch[index] };
-    const size_t n_ops = run->plan->n_ops;
-    for (size_t i = 0; i < n_ops; i++) {
-        const trdi_cpu_op *op = &run->plan->ops[i];
-        const int64_t n = run->step->counts[op->op.count];
-        if (n > 0) {
-            runners[op->op.kind](op, &thread, n);
-            if (index == 0 && run->step->abort != NULL && atomic_load_explicit(run->step->abort, memory_order_relaxed)) {
-                atomic_store_explicit(&run->end, i + 1, memory_order_relaxed);
-            }
-            trdi_barrier_wait(&queue->barrier, count);
-        }
-        if (i + 1 >= atomic_load_explicit(&run->end, memory_order_relaxed)) break;
-    }
+    run_operations(run, &thread);
     trdi_float_control_leave(control);
 }
 
