@@ -70,6 +70,7 @@ static trd_status live_once(const char *folder)
     trd_translator_options options;
     trd_translator_options_init(&options, sizeof options);
     options.cache_dir = "";
+    options.intra_threads = 1;
     trd_status status = trd_model_open(folder, &model);
     if (status == TRD_OK) status = trd_translator_create(model, &options, &translator);
     trd_model_close(model);

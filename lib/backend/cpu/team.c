@@ -67,7 +67,7 @@ static void wait_for_round(trdi_barrier *barrier, unsigned round)
         if (atomic_load_explicit(&barrier->round, memory_order_acquire) != round) return;
         relax();
     }
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 8; i++) {
         if (atomic_load_explicit(&barrier->round, memory_order_acquire) != round) return;
         (void)sched_yield();
     }
