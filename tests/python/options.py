@@ -135,7 +135,12 @@ def beam(rng, inputs):
         if rng.random() < 0.2:
             o["beam_size"], o["num_hypotheses"] = 1, 1
             o.pop("patience", None)
-    if rng.random() < 0.1:
+    if o["beam_size"] > vocabulary:
+        # Slots that no real candidate fills hold forbidden ones, all equally bad, and which of them is arbitrary: keep end
+        # tokens, which would count as finished hypotheses, out of the first step.
+        o["max_decoding_length"] = max(o["max_decoding_length"], 4)
+        o["min_decoding_length"] = max(o.get("min_decoding_length", 1), 1)
+    elif rng.random() < 0.1:
         del o["return_scores"]
     return o, prefix
 
@@ -147,6 +152,9 @@ def alternatives(rng, inputs):
     attention_rules(rng, o, inputs)
     if o["beam_size"] == 1 and o.get("coverage_penalty"):
         o["return_attention"] = True
+    if o["beam_size"] > 1:  # the alternatives go on as one batch, in which the original mixes up attention
+        for key in ("return_attention", "replace_unknowns", "coverage_penalty"):
+            o.pop(key, None)
     # A vocabulary without the end token always has an alternative of at least this probability.
     o["min_alternative_expansion_prob"] = pick(rng, 0.0, 0.5 / len(inputs.target), 1.0 / len(inputs.target))
     if o.get("suppress_sequences") or o.get("disable_unk") or isinstance(o.get("end_token"), list):

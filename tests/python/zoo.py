@@ -106,7 +106,8 @@ def _variants():
     z["qk_norm_rms"] = dict(both=dict(pre, qk_norm=True))
     z["qk_norm_beta"] = dict(both=dict(post, qk_norm=True), qk_beta=True)
     z["epsilon"] = dict(both=dict(post), epsilon=0.1)
-    z["pre_post_internal"] = dict(both=dict(gemma, rms_norm=False), layer_scale=True, decoder=dict(v_norm=True))
+    z["pre_post_scaled"] = dict(both=dict(gemma, rms_norm=False), layer_scale=True,
+                                decoder=dict(v_norm=True, external_pre_post_encoder_layers=True))
     # Decoder output and embeddings.
     z["align_first_two"] = dict(both=dict(pre), decoder=dict(alignment_layer=0, alignment_heads=2))
     z["align_all_heads"] = dict(both=dict(post), decoder=dict(alignment_layer=-2, alignment_heads=0), layers=(1, 3))
@@ -146,7 +147,7 @@ SEEDS = {
     "t5_v11_gated": 11, "t5gemma": 8, "t5gemma2_merged": 6, "onmt_shaw_shared": 2, "onmt_shaw_separate": 3,
     "onmt_shaw_keys": 9, "features_concat": 3, "features_add": 6, "features_three": 9, "rotary_partial": 11,
     "rotary_linear": 4, "rotary_llama3": 9, "rotary_su_short": 6, "rotary_su_long": 7, "wide_heads": 2,
-    "rms_residual": 6, "qk_norm_rms": 8, "qk_norm_beta": 6, "epsilon": 2, "pre_post_internal": 1,
+    "rms_residual": 6, "qk_norm_rms": 8, "qk_norm_beta": 6, "epsilon": 2, "pre_post_scaled": 1,
     "align_first_two": 2, "scale_outputs": 9, "scale_absent": 5, "softcap": 11, "project_in_out": 7,
     "alibi_positive": 4, "alibi_negative_scaled": 4, "tiny_vocabulary": 2, "start_null": 9, "text_vocabulary":
     4, "text_vocabulary_crlf": 7, "unk_appended": 9, "stored_int8": 3, "stored_int16": 11, "stored_float16": 4,

@@ -169,7 +169,7 @@ def translation_result(result: Any, scores: bool, attention: bool, logits: bool)
         hypotheses=[_hypothesis(result, h) for h in each],
         scores=[lib.trd_result_score(result, h) for h in each] if scores else [],
         attention=[_attention(result, h) for h in each] if attention else [],
-        logits=[_logits(result, h) for h in each] if logits else [])
+        logits=[steps for steps in (_logits(result, h) for h in each) if steps] if logits else [])
 
 
 def scoring_result(result: Any) -> ScoringResult:
