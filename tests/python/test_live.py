@@ -155,10 +155,13 @@ def sampling_sets(rng, inputs):
         o["beam_size"] = option_sets.pick(rng, 2, 3)
         o["num_hypotheses"] = 1
         o["sampling_topk"] = option_sets.pick(rng, 0, 2 * o["beam_size"], 11)
-    if rng.random() < 0.4:
-        o["sampling_topp"] = option_sets.pick(rng, 0.3, 0.7, 0.95)
     if rng.random() < 0.5:
         o["sampling_temperature"] = option_sets.pick(rng, 0.5, 1.4, 2.5)
+    if rng.random() < 0.4 and o["beam_size"] == 1:
+        o["sampling_topp"] = option_sets.pick(rng, 0.3, 0.7, 0.95)
+    elif rng.random() < 0.5 and o["beam_size"] > 1:
+        # A beam wants 2 x beam_size candidates; with fewer the original fills up with arbitrary ones.
+        o["sampling_topk"], o["sampling_temperature"], o["sampling_topp"] = 0, 2.5, 0.95
     if rng.random() < 0.3:
         o["repetition_penalty"] = 1.3
     if rng.random() < 0.3:
