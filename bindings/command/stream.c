@@ -31,6 +31,7 @@ static bool join_pieces(stream *s, const trd_result *result, int64_t h)
 
 const byte_buffer *stream_text(stream *s, const trd_result *result, int64_t h)
 {
+    if (!bytes_add(&s->text, "", 1)) return NULL;   /* so that data is there for an empty text too */
     s->text.n = 0;
     if (s->target_spm != NULL) return join_pieces(s, result, h) ? &s->text : NULL;
     for (int64_t t = 0; t < trd_result_n_tokens(result, h); t++) {
