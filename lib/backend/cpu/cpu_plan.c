@@ -35,7 +35,8 @@ typedef struct cpu_run {
     const trdi_step *step;
     /* Operations from here on are not run. Set by thread 0 before a barrier, read by all after it. */
     atomic_size_t end;
-    atomic_uint   started;    /* orders what the caller wrote before what its threads read */
+    /* Order what the caller writes before, and reads after, against its threads: checkers don't see OpenMP's own barriers. */
+    atomic_uint   started, finished;
 } cpu_run;
 
 static const trdi_cpu_run runners[TRDI_N_OPS] = {
@@ -248,6 +249,7 @@ static void run_share(void *context, int32_t index, int32_t count)
                                      .scratch = queue->scratch[index] };
     run_operations(run, &thread);
     trdi_float_control_leave(control);
+    (void)atomic_fetch_add_explicit(&run->finished, 1, memory_order_release);
 }
 
 /* Scratch that this step's selections need. */
@@ -275,8 +277,10 @@ trd_status trdi_cpu_plan_run(void *queue_handle, void *plan_handle, const trdi_s
     cpu_run run = { .queue = queue, .plan = plan, .step = step };
     atomic_init(&run.end, plan->n_ops);
     atomic_init(&run.started, 0);
+    atomic_init(&run.finished, 0);
     atomic_store_explicit(&run.started, 1, memory_order_release);
     trdi_team_run(queue->options.n_threads, run_share, &run);
+    (void)atomic_load_explicit(&run.finished, memory_order_acquire);
     if (atomic_load(&run.end) < plan->n_ops) return trdi_fail(TRD_E_CANCELLED, "run of a plan: cancelled");
     return TRD_OK;
 }
