@@ -60,7 +60,10 @@ typedef struct trd_translator trd_translator;
  */
 TRD_API trd_status trd_translator_create(trd_model *model, const trd_translator_options *options, trd_translator **out);
 
-/** Finish the calls in flight, stop the workers, free everything. NULL does nothing. Not from a callback. */
+/**
+ * Stop the workers and free everything. NULL does nothing. Threads: no other thread may be inside a call on the translator, and it
+ * must not be called from a callback. Results stay valid.
+ */
 TRD_API void trd_translator_destroy(trd_translator *translator);
 
 /** What a translator runs on. Strings live as long as the translator. */

@@ -11,7 +11,7 @@ static trd_status add_edit(trdi_builder *builder, int32_t output, int32_t id, tr
     if (!trdi_reserve((void **)&builder->edits, &builder->edits_capacity, (size_t)builder->sizes.n_edits + 1, sizeof *builder->edits)) {
         return trdi_fail(TRD_E_MEMORY, "edits of a decoding step: out of memory");
     }
-    builder->edits[builder->sizes.n_edits++] = (trdi_edit){ .row = output, .id = id, .kind = kind, .value = value };
+    builder->edits[builder->sizes.n_edits++] = (trdi_edit){ .row = output, .id = id, .kind = (int32_t)kind, .value = value };
     return TRD_OK;
 }
 

@@ -77,7 +77,7 @@ static void brand_name(char *out, size_t size)
     (void)snprintf(out, size, "CPU");
 #if defined(__x86_64__)
     unsigned r[12] = { 0 };
-    if (__get_cpuid_max(0x80000000u, NULL) < 0x80000004u) return;
+    if ((unsigned)__get_cpuid_max(0x80000000u, NULL) < 0x80000004u) return;
     for (unsigned i = 0; i < 3; i++) {
         (void)__get_cpuid(0x80000002u + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]);
     }
