@@ -166,6 +166,16 @@ static trd_status read_payload(cursor *in, int64_t version, trdi_variable *varia
     return take(in, tensor->bytes, "the payload", &tensor->data);
 }
 
+/** Attributes are looked at when the weights are long unmapped: they get memory of their own. */
+static trd_status keep_scalar(trdi_container *c, trdi_variable *variable)
+{
+    const char *copy = trdi_arena_copy(&c->arena, (const char *)variable->tensor.data, variable->tensor.bytes);
+    if (copy == NULL) return trdi_fail(TRD_E_MEMORY, "file '%s': a scalar of %zu bytes", c->file, variable->tensor.bytes);
+    variable->tensor.data = (const uint8_t *)copy;
+    variable->own = true;
+    return TRD_OK;
+}
+
 static trd_status read_variable(trdi_container *c, cursor *in, const char **name)
 {
     trdi_variable variable = { .offset = 0 };
@@ -173,6 +183,7 @@ static trd_status read_variable(trdi_container *c, cursor *in, const char **name
     TRDI_TRY(read_shape(in, &variable.tensor));
     TRDI_TRY(read_dtype(in, c->version, &variable.tensor));
     TRDI_TRY(read_payload(in, c->version, &variable));
+    if (variable.tensor.rank == 0) TRDI_TRY(keep_scalar(c, &variable));
     if (c->revision == 1 && c->spec->family == TRDI_FAMILY_SEQ2SEQ) {
         *name = trdi_legacy_rename(&c->arena, *name);
         if (*name == NULL) return trdi_fail(TRD_E_MEMORY, "file '%s': name of a variable", c->file);
@@ -226,7 +237,7 @@ trd_status trdi_container_read(trdi_container *c, const char *file, const uint8_
 void trdi_container_set_data(trdi_container *c, const uint8_t *data)
 {
     for (size_t i = 0; i < c->n_variables; i++) {
-        c->variables[i].tensor.data = data == NULL ? NULL : data + c->variables[i].offset;
+        if (!c->variables[i].own) c->variables[i].tensor.data = data == NULL ? NULL : data + c->variables[i].offset;
     }
 }
 

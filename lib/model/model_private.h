@@ -72,6 +72,7 @@ const trdi_spec *trdi_spec_find(const char *name);
 typedef struct trdi_variable {
     trdi_tensor tensor;
     size_t      offset;    /**< of the payload in the file */
+    bool        own;       /**< a scalar: its payload is copied to the arena and stays when the file is unmapped */
 } trdi_variable;
 
 /** One name. */
@@ -106,7 +107,7 @@ typedef struct trdi_container {
 /** Parse a whole model.bin. On failure the container must still be freed. @param file  borrowed */
 trd_status trdi_container_read(trdi_container *container, const char *file, const uint8_t *data, size_t bytes);
 void trdi_container_free(trdi_container *container);
-/** Point the tensors into a map of the file; data NULL makes them point nowhere. */
+/** Point the tensors, but not the scalars, into a map of the file; data NULL makes them point nowhere. */
 void trdi_container_set_data(trdi_container *container, const uint8_t *data);
 
 /** Add a variable; a name that exists keeps its first meaning. The name is in the arena. */
