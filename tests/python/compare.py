@@ -4,15 +4,16 @@ import numpy as np
 
 TOLERANCE = 1e-4
 TIE = 1e-5
-LOWEST = -1e30     # scores below stand for "forbidden" and carry no more information
-FORBIDDEN = -1e8   # a hypothesis with such a score fills a slot that had no real candidate: any token is as good
+# Values below stand for "forbidden" and carry no more information. A hypothesis with such a score fills a slot that had no
+# real candidate: any token is as good.
+FORBIDDEN = -1e8
 
 
 class Tally:
     def __init__(self):
-        self.models, self.sets, self.calls, self.examples = set(), 0, 0, 0
+        self.models = {}  # name -> special tokens that the model adds to a source
+        self.sets, self.calls, self.examples = 0, 0, 0
         self.disagreements, self.ties, self.identical_bits = [], [], 0
-        self.reasons_of_skips = set()
 
     def lines(self):
         yield ("live comparison: %d models, %d option sets (model x options), %d calls, %d examples: "
@@ -33,7 +34,7 @@ def close(ours, theirs, tolerance=TOLERANCE):
         return "shapes %s and %s" % (a.shape, b.shape)
     if a.size == 0:
         return None
-    both_low = (a < LOWEST) & (b < LOWEST)
+    both_low = (a < FORBIDDEN) & (b < FORBIDDEN)
     with np.errstate(invalid="ignore"):
         off = np.where(both_low | (a == b), 0, np.abs(a - b) / np.maximum(1, np.abs(b)))
     if np.isnan(off).any():
@@ -94,29 +95,39 @@ def allowed_only(ours, theirs):
     return ([np.sort(a)[::-1][:np.size(b)] for a, b in zip(ours, theirs)], [np.sort(b)[::-1] for b in theirs])
 
 
-def sums(peer, source, prefix, hypotheses, options):
-    """The original's own score_batch for each hypothesis: sums of log-probabilities."""
+def token_scores(peer, source, prefix, hypotheses):
+    """The original's own score_batch of each hypothesis: (tokens with the end token, log-probabilities)."""
+    if prefix and starts_itself(peer, source):
+        hypotheses = [prefix[:1] + h for h in hypotheses]
     results = peer.score_batch([source] * len(hypotheses), hypotheses, max_input_length=0)
-    return [float(np.sum(r.log_probs)) for r in results]
+    return [(r.tokens, r.log_probs) for r in results]
 
 
-def is_tie(peer, source, prefix, ours, theirs, options):
-    """Only if the original scores our tokens within 1e-5 of its own."""
+def starts_itself(peer, source):
+    """Must the first token of a prefix be the start token? Then an empty target has nothing to score."""
+    return not peer.score_batch([source], [[]])[0].tokens
+
+
+def is_tie(peer, source, prefix, ours, theirs, options, special_tokens=0):
+    """Does the original itself score our tokens within 1e-5 of its own?
+
+    A beam is compared by the whole hypothesis. Greedy search is compared up to the first token that differs: what follows an
+    equally good token is another sentence.
+    """
     if len(ours.hypotheses) != len(theirs.hypotheses) or not source:
         return False
-    if prefix and peer_needs_start(peer, source):
-        ours_full = [prefix[:1] + h for h in ours.hypotheses]
-        theirs_full = [prefix[:1] + h for h in theirs.hypotheses]
-    else:
-        ours_full, theirs_full = ours.hypotheses, theirs.hypotheses
-    a = sums(peer, source, prefix, ours_full, options)
-    b = sums(peer, source, prefix, theirs_full, options)
-    return all(abs(x - y) <= TIE for x, y in zip(a, b))
-
-
-def peer_needs_start(peer, source):
-    """Without a start token of its own, a model returns nothing for an empty target."""
-    return not peer.score_batch([source], [[]])[0].tokens
+    if options.get("max_input_length"):
+        source = source[:options["max_input_length"] - special_tokens]
+    a = token_scores(peer, source, prefix, ours.hypotheses)
+    b = token_scores(peer, source, prefix, theirs.hypotheses)
+    greedy = options.get("beam_size", 2) == 1 and not options.get("prefix_bias_beta")
+    for (our_tokens, our_scores), (their_tokens, their_scores) in zip(a, b):
+        end = len(our_tokens) + len(their_tokens)
+        if greedy:
+            end = 1 + next((i for i, (x, y) in enumerate(zip(our_tokens, their_tokens)) if x != y), end)
+        if abs(sum(our_scores[:end]) - sum(their_scores[:end])) > TIE:
+            return False
+    return True
 
 
 def check(model, peer, source, prefix, options, ours, theirs, how):
@@ -126,7 +137,7 @@ def check(model, peer, source, prefix, options, ours, theirs, how):
     if text is None:
         return None
     label = "%s (%s): source %s, prefix %s, options %s: %s" % (model, how, source, prefix, options, text)
-    if ours.hypotheses != theirs.hypotheses and is_tie(peer, source, prefix, ours, theirs, options):
+    if ours.hypotheses != theirs.hypotheses and is_tie(peer, source, prefix, ours, theirs, options, TALLY.models[model]):
         TALLY.ties.append(label)
         return None
     TALLY.disagreements.append(label)

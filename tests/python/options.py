@@ -136,10 +136,11 @@ def beam(rng, inputs):
             o["beam_size"], o["num_hypotheses"] = 1, 1
             o.pop("patience", None)
     if o["beam_size"] > vocabulary:
-        # Slots that no real candidate fills hold forbidden ones, all equally bad, and which of them is arbitrary: keep end
-        # tokens, which would count as finished hypotheses, out of the first step.
-        o["max_decoding_length"] = max(o["max_decoding_length"], 4)
-        o["min_decoding_length"] = max(o.get("min_decoding_length", 1), 1)
+        o["min_decoding_length"] = min(o.get("min_decoding_length", 1), 4)
+        # Slots of the first step that no real candidate fills hold forbidden ones, all equally bad, and which of them is
+        # arbitrary. An end token there would count as a finished hypothesis: so none.
+        o["end_token"] = []
+        o["max_decoding_length"] = 4
     elif rng.random() < 0.1:
         del o["return_scores"]
     return o, prefix

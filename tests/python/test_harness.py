@@ -46,10 +46,19 @@ class Scorer:
         self.values = values
 
     def score_batch(self, sources, targets, max_input_length=1024):
-        return [SimpleNamespace(tokens=list(t) + ["</s>"], log_probs=[self.values[x] for x in t]) for t in targets]
+        return [SimpleNamespace(tokens=list(t) + ["</s>"], log_probs=[self.values[x] for x in t] + [-0.25]) for t in targets]
 
 
 @pytest.mark.parametrize("other, tie", [(-1.0 - 0.5e-5, True), (-1.0 - 2e-5, False)])
 def test_ties(other, tie):
     ours, theirs = SimpleNamespace(hypotheses=[["a"]]), SimpleNamespace(hypotheses=[["b"]])
     assert compare.is_tie(Scorer({"a": -1.0, "b": other}), ["x"], None, ours, theirs, {}) is tie
+
+
+def test_a_greedy_tie_is_one_token():
+    ours, theirs = SimpleNamespace(hypotheses=[["a", "c", "d"]]), SimpleNamespace(hypotheses=[["a", "b"]])
+    scorer = Scorer({"a": -1.0, "b": -2.0, "c": -2.0 + 0.5e-5, "d": -3.0})
+    assert compare.is_tie(scorer, ["x"], None, ours, theirs, {"beam_size": 1})
+    assert not compare.is_tie(scorer, ["x"], None, ours, theirs, {"beam_size": 2})
+    scorer.values["c"] = -1.9
+    assert not compare.is_tie(scorer, ["x"], None, ours, theirs, {"beam_size": 1})
