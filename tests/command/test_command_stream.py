@@ -49,7 +49,8 @@ class Translate(CommandCase):
         text = letters(words)
         for options in [[], ["--read_batch_size", "1"], ["--read_batch_size", "7"], ["--batch_size", "1"],
                         ["--batch_size", "5", "--inter_threads", "2", "--intra_threads", "1"],
-                        ["--batch_type", "tokens", "--batch_size", "20"], ["--batch_size", "0", "--read_batch_size", "9"],
+                        ["--batch_type", "tokens", "--batch_size", "20"],
+                        ["--batch_type", "tokens", "--read_batch_size", "3"], ["--batch_size", "0", "--read_batch_size", "9"],
                         ["--max_queued_batches", "1"], ["--max_queued_batches", "-1"]]:
             self.assertEqual(self.translate(text, "--beam_size", "1", *options).splitlines(), WANTED[:20], options)
 
@@ -210,6 +211,7 @@ class Score(CommandCase):
             self.assertEqual(one["text"], line.split(" ||| ")[1])
             self.assertAlmostEqual(one["score"], float(line.split(" ||| ")[0]), places=5)
             self.assertEqual(len(one["token_scores"]), len(one["tokens"]))
+            self.assertEqual(line, f"{one['score']:.6g} ||| {one['text']} ||| " + " ".join(f"{s:.6g}" for s in one["token_scores"]))
 
     def test_empty_lines_and_streams(self):
         source, target = self.file("source", "\nc a t\n"), self.file("target", "K AE1 T\n\n")
@@ -250,6 +252,38 @@ class Endings(CommandCase):
         process.stdin.close()
         self.assertEqual((process.wait(60), process.stdout.read()), (0, b""))
         process.stdout.close()
+
+    def answered(self, process, n):
+        """How many lines come: waits long for n, and a little for more. A step without lines may miss what comes late."""
+        os.set_blocking(process.stdout.fileno(), False)
+        late, got, lines = time.monotonic() + 60, b"", 0
+        while time.monotonic() < late:
+            got += process.stdout.read() or b""
+            if got.count(b"\n") >= n > lines or (n == 0 and late > time.monotonic() + 1):
+                late = time.monotonic() + 0.4
+            lines = got.count(b"\n")
+            time.sleep(0.01)
+        return lines
+
+    def test_sizes_of_chunks(self):
+        for options, steps in [
+            (["--batch_type=tokens", "--read_batch_size=6"], [([2, 3, 1], 0), ([4], 3), ([5], 1), ([], 1)]),
+            (["--batch_type=tokens", "--read_batch_size=8"], [([5, 2, 1], 0), ([], 3)]),
+            (["--batch_type=tokens", "--batch_size=1"], [([5], 0), ([3], 1), ([0, 1], 1), ([], 2)]),
+            (["--read_batch_size=2"], [([5], 0), ([2, 1, 1], 4), ([3], 0), ([], 1)]),
+            (["--batch_size=1"], [([5], 1), ([2, 1], 2), ([], 0)]),
+            (["--batch_size=2"], [([1] * 31, 0), ([1], 32), ([], 0)]),
+        ]:
+            process = self.start("--max_decoding_length=1", *options, stdout=subprocess.PIPE)
+            for lengths, n in steps:
+                if lengths:
+                    process.stdin.write(b"".join(b"a " * length + b"\n" for length in lengths))
+                    process.stdin.flush()
+                else:
+                    process.stdin.close()
+                self.assertEqual(self.answered(process, n), n, (options, lengths))
+            process.wait(60)
+            process.stdout.close()
 
     def test_closed_pipe_is_quiet(self):
         process = self.start("--read_batch_size", "1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
