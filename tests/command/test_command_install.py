@@ -1,0 +1,32 @@
+"""What `cmake --install` brings for the program: it runs from there, with its second name, manual and completions."""
+import os
+import subprocess
+
+from command_case import CommandCase, main
+
+
+class Install(CommandCase):
+    def test_install(self):
+        prefix = self.folder / "prefix"
+        subprocess.run([os.environ["TREADLE_TEST_CMAKE"], "--install", os.environ["TREADLE_TEST_BUILD"], "--prefix", prefix],
+                       check=True, stdout=subprocess.DEVNULL)
+        installed = {str(p.relative_to(prefix)) for p in prefix.rglob("*") if not p.is_dir()}
+        wanted = {"bin/treadle", "bin/ct2-translator", "share/man/man1/treadle.1", "share/man/man1/ct2-translator.1",
+                  "share/bash-completion/completions/treadle", "share/bash-completion/completions/ct2-translator",
+                  "share/zsh/site-functions/_treadle", "share/fish/vendor_completions.d/treadle.fish",
+                  "share/fish/vendor_completions.d/ct2-translator.fish"}
+        self.assertLessEqual(wanted, installed)
+        self.assertEqual(os.readlink(prefix / "bin/ct2-translator"), "treadle")
+        prefix = prefix.rename(self.folder / "moved")       # nothing may remember where it was installed
+
+        variables = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
+        demo = subprocess.run([prefix / "bin/treadle", "demo", "thread"], env=variables, stdout=subprocess.PIPE, check=True)
+        self.assertIn(b"TH R EH1 D\n", demo.stdout)
+        translated = subprocess.run([prefix / "bin/ct2-translator", "--model", os.environ["TREADLE_TEST_MODELS"] + "/g2p-en"],
+                                    env=variables, input=b"c a t\n", stdout=subprocess.PIPE, check=True)
+        self.assertEqual(translated.stdout, b"K AE1 T\n")
+        subprocess.run(["bash", "-n", prefix / "share/bash-completion/completions/treadle"], check=True)
+
+
+if __name__ == "__main__":
+    main()
