@@ -65,7 +65,9 @@ static int set_device(const stream *s, trd_translator_options *o, char *device, 
     const int status = read_device_index(s, kind, &index);
     if (status != STATUS_GO_ON) return status;
 
-    if (option_given(s->command, s->line, "device_index") && strchr(chosen, ':') == NULL && strcmp(chosen, kind) == 0) {
+    if (index != 0 && strcmp(chosen, kind) != 0)
+        return usage_error(s->program, "--device_index: '%s' names its device already", chosen);
+    if (option_given(s->command, s->line, "device_index") && strcmp(chosen, kind) == 0) {
         (void)snprintf(device, device_bytes, "%s:%ld", kind, index);
         o->device = device;
     } else if (from->device != NULL) {

@@ -149,7 +149,8 @@ class Translate(CommandCase):
         self.assertEqual(self.translate("c a t\n", "--device", "auto", "--cuda_compute_type", "nonsense"), "K AE1 T\n")
         self.assertEqual(self.translate("c a t\n", "--compute_type", "nonsense", "--cpu_compute_type", "float32"), "K AE1 T\n")
         for words, says in [(["--device_index", "1"], "there is no cpu:1"), (["--device_index", "0,1"], "several devices"),
-                            (["--device_index", "x"], "'x' is not a list")]:
+                            (["--device_index", "x"], "'x' is not a list"),
+                            (["--device", "cuda:0", "--device_index", "1"], "names its device already")]:
             self.fails(2, "translate", "--model", MODEL, *words, says=says)
         self.fails(1, "translate", "--model", MODEL, "--device", "toaster", says="toaster")
         self.fails(1, "translate", "--model", MODEL, "--device", "cuda", says="cuda")
