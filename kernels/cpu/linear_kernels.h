@@ -72,6 +72,8 @@ TRDI_INLINE void linear_tile(const trdi_linear_job *job, const tile_place *at, c
     for (int i = 0; i < rows * n_parts; i++) sums[i] = at->k0 == 0 ? lanes_set(0.0f) : lanes_load(at->sums + i * LANES);
     for (int64_t k = at->k0; k < k1; k++) {
         lanes weights[8 * PARTS];
+        /* The next block of weights, while this one serves from L1. */
+        if (n_panels == 1) __builtin_prefetch(w + (k + TRDI_K_BLOCK) * TRDI_PANEL, 0, 2);
         UNROLLED
         for (int i = 0; i < n_parts; i++) weights[i] = lanes_load(w + i / PARTS * panel_step + k * TRDI_PANEL + i % PARTS * LANES);
         UNROLLED
@@ -153,32 +155,42 @@ static void linear_few(const trdi_linear_job *job, int64_t row0, int32_t rows, i
     for (; at.panel < panel1; at.panel++) shape->one(job, &at);
 }
 
-/* One panel over up to TRDI_ROW_BLOCK rows, in tiles of nearly equal height. */
-static void linear_panel(const trdi_linear_job *job, int64_t row0, int64_t row1, int64_t panel, float *scratch)
+/* The rows that are worked on, cut into tiles of nearly equal height. */
+typedef struct tiling {
+    int64_t row0, n, n_tiles;
+} tiling;
+
+static int64_t tile_start(const tiling *rows, int64_t tile)
 {
-    const int64_t n = row1 - row0, n_tiles = (n + TILE_ROWS - 1) / TILE_ROWS;
+    return rows->n * tile / rows->n_tiles;
+}
+
+/* One panel over tiles first..last-1, which have at most TRDI_ROW_BLOCK rows. */
+static void linear_panel(const trdi_linear_job *job, const tiling *rows, int64_t first, int64_t last, int64_t panel, float *scratch)
+{
     for (int64_t k0 = 0; k0 < job->in; k0 += TRDI_K_BLOCK) {
-        const int64_t k1 = job->in - k0 > TRDI_K_BLOCK ? k0 + TRDI_K_BLOCK : job->in;
-        for (int64_t t = 0; t < n_tiles; t++) {
-            const int64_t first = n * t / n_tiles, rows = n * (t + 1) / n_tiles - first;
-            const tile_place at = { .row = row0 + first, .panel = panel, .k0 = k0, .k1 = k1, .sums = scratch + first * TRDI_PANEL };
-            tile_shapes[rows].one(job, &at);
+        tile_place at = { .panel = panel, .k0 = k0, .k1 = job->in - k0 > TRDI_K_BLOCK ? k0 + TRDI_K_BLOCK : job->in, .sums = scratch };
+        for (int64_t t = first; t < last; t++) {
+            const int64_t start = tile_start(rows, t), height = tile_start(rows, t + 1) - start;
+            at.row = rows->row0 + start;
+            tile_shapes[height].one(job, &at);
+            at.sums += height * TRDI_PANEL;
         }
     }
 }
 
 static void linear(const trdi_linear_job *job, int64_t row0, int64_t row1, int64_t panel0, int64_t panel1, float *scratch)
 {
-    const int64_t n = row1 - row0;
-    if (n <= 0 || panel1 <= panel0) return;
-    if (n <= TILE_ROWS) {
-        linear_few(job, row0, (int32_t)n, panel0, panel1, scratch);
+    const tiling rows = { .row0 = row0, .n = row1 - row0, .n_tiles = (row1 - row0 + TILE_ROWS - 1) / TILE_ROWS };
+    if (rows.n <= 0) return;
+    if (rows.n <= TILE_ROWS) {
+        linear_few(job, row0, (int32_t)rows.n, panel0, panel1, scratch);
         return;
     }
-    const int64_t n_blocks = (n + TRDI_ROW_BLOCK - 1) / TRDI_ROW_BLOCK;
-    for (int64_t b = 0; b < n_blocks; b++) {
-        const int64_t first = row0 + n * b / n_blocks, last = row0 + n * (b + 1) / n_blocks;
-        for (int64_t p = panel0; p < panel1; p++) linear_panel(job, first, last, p, scratch);
+    const int64_t step = TRDI_ROW_BLOCK / TILE_ROWS;
+    for (int64_t t = 0; t < rows.n_tiles; t += step) {
+        const int64_t end = t + step < rows.n_tiles ? t + step : rows.n_tiles;
+        for (int64_t p = panel0; p < panel1; p++) linear_panel(job, &rows, t, end, p, scratch);
     }
 }
 

@@ -38,6 +38,7 @@ typedef struct trdi_cpu_op {
     trdi_op  op;
     int32_t *buckets;         /**< attention with T5 bias: bucket of distance -bucket_reach .. bucket_reach; else NULL */
     int64_t  bucket_reach;
+    float   *frequencies;     /**< positions without a table: [width / 2]; else NULL */
     double   row_ns, fixed_ns;/**< rough time of a row, and of a run, on one core */
     int64_t  row_parts;       /**< parts that a row can be shared out in */
 } trdi_cpu_op;
@@ -111,8 +112,8 @@ void trdi_cpu_run_gather(const trdi_cpu_op *op, const trdi_cpu_thread *thread, i
 void trdi_cpu_run_edit(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n);
 void trdi_cpu_run_log_softmax(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n);
 
-/** Element i < width of the sinusoid of position p (format page, section 4.5), from frequencies[width / 2]. */
-float trdi_sinusoid(int64_t p, int64_t i, int64_t width);
+/** Frequencies of generated positions (format page, section 4.5), rounded to f32 as the tables of files are. */
+void trdi_sinusoid_frequencies(int64_t half, float *frequencies);
 
 /* cpu_attention.c */
 void trdi_cpu_run_attention(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n);

@@ -105,6 +105,16 @@ static trd_status queue_reserve(cpu_queue *queue, size_t bytes)
     return TRD_OK;
 }
 
+static trd_status precompute_frequencies(trdi_cpu_op *op)
+{
+    const trdi_op_positions *p = &op->op.u.positions;
+    if (p->table.buffer != NULL) return TRD_OK;
+    op->frequencies = trdi_alloc((size_t)(p->width / 2) * sizeof *op->frequencies);
+    if (op->frequencies == NULL) return trdi_fail(TRD_E_MEMORY, "frequencies of %lld positions", (long long)p->width);
+    trdi_sinusoid_frequencies(p->width / 2, op->frequencies);
+    return TRD_OK;
+}
+
 /* T5: the bucket of every distance that can differ from its neighbours'. */
 static trd_status precompute_buckets(trdi_cpu_op *op)
 {
@@ -155,6 +165,7 @@ static trd_status plan_fill(cpu_plan *plan, const trdi_op *ops, size_t n_ops)
         }
         plan->ops[i].op = ops[i];
         estimate(&plan->ops[i]);
+        if (ops[i].kind == TRDI_OP_POSITIONS) TRDI_TRY(precompute_frequencies(&plan->ops[i]));
         if (ops[i].kind == TRDI_OP_ATTENTION) TRDI_TRY(precompute_buckets(&plan->ops[i]));
         const size_t bytes = op_scratch(&ops[i]);
         if (bytes > plan->scratch_bytes) plan->scratch_bytes = bytes;
@@ -187,7 +198,10 @@ void trdi_cpu_plan_destroy(void *handle)
 {
     cpu_plan *plan = handle;
     if (plan == NULL) return;
-    for (size_t i = 0; i < plan->n_ops; i++) trdi_free(plan->ops[i].buckets);
+    for (size_t i = 0; i < plan->n_ops; i++) {
+        trdi_free(plan->ops[i].buckets);
+        trdi_free(plan->ops[i].frequencies);
+    }
     trdi_free(plan->ops);
     trdi_free(plan);
 }

@@ -19,19 +19,11 @@ void trdi_cpu_run_embed(const trdi_cpu_op *op, const trdi_cpu_thread *thread, in
     }
 }
 
-/* Frequency j < half of the sinusoid, rounded to f32 as the tables of files are. */
-static float sinusoid_frequency(int64_t j, int64_t half)
+void trdi_sinusoid_frequencies(int64_t half, float *frequencies)
 {
-    return (float)trdi_plain_exp((double)j * -9.2103403719761836 / (double)(half - 1));
-}
-
-float trdi_sinusoid(int64_t p, int64_t i, int64_t width)
-{
-    const int64_t half = width / 2;
-    const float angle = (float)(p + 1) * sinusoid_frequency(i % half, half);
-    double sine, cosine;
-    trdi_plain_sin_cos((double)angle, &sine, &cosine);
-    return (float)(i < half ? sine : cosine);
+    for (int64_t j = 0; j < half; j++) {
+        frequencies[j] = (float)trdi_plain_exp((double)j * -9.2103403719761836 / (double)(half - 1));
+    }
 }
 
 void trdi_cpu_run_positions(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n)
@@ -47,7 +39,7 @@ void trdi_cpu_run_positions(const trdi_cpu_op *op, const trdi_cpu_thread *thread
         const float *from = table == NULL ? row : table + positions[t] * e->width;
         for (int64_t j = 0; table == NULL && j < half; j++) {
             double sine, cosine;
-            trdi_plain_sin_cos((double)((float)(positions[t] + 1) * sinusoid_frequency(j, half)), &sine, &cosine);
+            trdi_plain_sin_cos((double)((float)(positions[t] + 1) * op->frequencies[j]), &sine, &cosine);
             row[j] = (float)sine;
             row[half + j] = (float)cosine;
         }
