@@ -169,6 +169,8 @@ def vocabulary_map(rng, inputs):
     o, prefix = pick(rng, greedy, greedy, beam, beam, alternatives)(rng, inputs)
     o["use_vmap"] = True
     o.pop("suppress_sequences", None)
+    if o.get("no_repeat_ngram_size") == 1:  # soon every allowed token is forbidden, and any is as good
+        o["no_repeat_ngram_size"] = 2
     o["beam_size"] = min(o["beam_size"], 3)
     if o.get("num_hypotheses"):
         o["num_hypotheses"] = 1

@@ -59,6 +59,10 @@ class TranslationResult(_Result):
 
     __slots__ = ("_hypotheses", "_scores", "_attention", "_logits")
     _fields = ("hypotheses", "scores", "attention", "logits")
+    _hypotheses: List[List[str]]
+    _scores: List[float]
+    _attention: List[List[List[float]]]
+    _logits: List[List[Any]]
 
     @property
     def hypotheses(self) -> List[List[str]]:
@@ -104,6 +108,8 @@ class ScoringResult(_Result):
 
     __slots__ = ("_tokens", "_log_probs")
     _fields = ("tokens", "log_probs")
+    _tokens: List[str]
+    _log_probs: List[float]
 
     @property
     def tokens(self) -> List[str]:
