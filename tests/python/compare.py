@@ -11,7 +11,7 @@ FORBIDDEN = -1e8
 
 class Tally:
     def __init__(self):
-        self.models = {}  # name -> special tokens that the model adds to a source
+        self.models = {}  # name -> special tokens that the model adds to a source; None: the original cannot score with it
         self.sets, self.calls, self.examples = 0, 0, 0
         self.disagreements, self.ties, self.identical_bits = [], [], 0
 
@@ -137,7 +137,9 @@ def check(model, peer, source, prefix, options, ours, theirs, how):
     if text is None:
         return None
     label = "%s (%s): source %s, prefix %s, options %s: %s" % (model, how, source, prefix, options, text)
-    if ours.hypotheses != theirs.hypotheses and is_tie(peer, source, prefix, ours, theirs, options, TALLY.models[model]):
+    special = TALLY.models[model]
+    if ours.hypotheses != theirs.hypotheses and special is not None and \
+            is_tie(peer, source, prefix, ours, theirs, options, special):
         TALLY.ties.append(label)
         return None
     TALLY.disagreements.append(label)

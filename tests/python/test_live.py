@@ -28,7 +28,8 @@ class Pair:
         self.ours, self.theirs = self.fresh()
         self.padding_seen = "padding" in zoo.VARIANTS[name]["avoid"]
         self.itself = type(self.ours) is type(self.theirs)
-        TALLY.models[name] = zoo.VARIANTS[name]["add_bos"] + zoo.VARIANTS[name]["add_eos"]
+        v = zoo.VARIANTS[name]
+        TALLY.models[name] = None if "scoring" in v["avoid"] else v["add_bos"] + v["add_eos"]
 
     def fresh(self):
         return self.treadle.Translator(self.directory, compute_type="float32", intra_threads=1), self.fresh_peer()
