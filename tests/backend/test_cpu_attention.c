@@ -209,6 +209,7 @@ static void same_bits(void)
                 rig_state = 99;
                 scene *s = scene_new(&in_blocks);
                 rig r = rig_open(names[i], threads);
+                trdi_cpu_queue_share_all(r.queue);
                 CHECK_OK(rig_run(&r, &s->op, s->n_tokens));
                 if (first.data == NULL) first = array_copy(&s->y);
                 check_same_bits("other team", s->y.data, first.data, first.n);

@@ -104,6 +104,7 @@ static void same_bits(void)
         for (int32_t threads = 1; threads <= 2; threads++) {
             rig_state = 12345;
             rig r = rig_open(names[i], threads);
+            trdi_cpu_queue_share_all(r.queue);
             operands o = make(&r, &p);
             for (size_t b = 0; b < sizeof blocks / sizeof blocks[0]; b++) {
                 array_poison(&o.y);

@@ -95,6 +95,8 @@ void trdi_cpu_weight_free(void *weight);
 /* cpu_plan.c */
 trd_status trdi_cpu_queue_create(void *device, const trdi_queue_options *options, void **queue);
 void trdi_cpu_queue_destroy(void *queue);
+/** For tests: share out every operation, even where that costs more than it brings. */
+void trdi_cpu_queue_share_all(void *queue);
 trd_status trdi_cpu_plan_create(void *device, const trdi_op *ops, size_t n_ops, void **plan);
 trd_status trdi_cpu_plan_run(void *queue, void *plan, const trdi_step *step);
 void trdi_cpu_plan_destroy(void *plan);

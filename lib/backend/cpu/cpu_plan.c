@@ -13,6 +13,9 @@
 /* An operation that takes one thread less than this is not shared out: about what a barrier costs. */
 #define SHARING_NS 1500.0
 
+/* A run that takes one thread about this long by the same reckoning (in truth a third, from the cache) needs no team. */
+#define TEAM_NS 100000.0
+
 typedef struct cpu_queue {
     const trdi_cpu_kernels *kernels;
     trdi_queue_options options;
@@ -20,6 +23,7 @@ typedef struct cpu_queue {
     void   **scratch;         /* [n_threads] */
     size_t   scratch_bytes;   /* of each */
     trdi_barrier barrier;
+    double   sharing_ns, team_ns;
 } cpu_queue;
 
 typedef struct cpu_plan {
@@ -64,6 +68,8 @@ trd_status trdi_cpu_queue_create(void *device, const trdi_queue_options *options
     if (queue == NULL) return trdi_fail(TRD_E_MEMORY, "CPU queue: %zu bytes", sizeof *queue);
     queue->kernels = ((const trdi_cpu_device *)device)->kernels;
     queue->options = *options;
+    queue->sharing_ns = SHARING_NS;
+    queue->team_ns = TEAM_NS;
     queue->serial = atomic_fetch_add(&serials, 1) + 1;
     queue->scratch = trdi_calloc((size_t)options->n_threads, sizeof *queue->scratch);
     if (queue->scratch == NULL) {
@@ -88,6 +94,12 @@ void trdi_cpu_queue_destroy(void *handle)
     trdi_free(queue->scratch);
     trdi_barrier_destroy(&queue->barrier);
     trdi_free(queue);
+}
+
+void trdi_cpu_queue_share_all(void *handle)
+{
+    cpu_queue *queue = handle;
+    queue->sharing_ns = queue->team_ns = 0.0;
 }
 
 static trd_status queue_reserve(cpu_queue *queue, size_t bytes)
@@ -216,10 +228,11 @@ static void introduce_thread(const cpu_queue *queue, int32_t index)
 }
 
 /* Is the operation left to thread 0? All threads come to the same answer. */
-static bool runs_alone(const trdi_cpu_op *op, int64_t n)
+static bool runs_alone(const cpu_queue *queue, const trdi_cpu_op *op, int64_t n)
 {
     if (op->op.kind == TRDI_OP_ATTENTION) return false;      /* the number of keys is not known here */
-    return (double)n * op->row_ns + op->fixed_ns < SHARING_NS || n * op->row_parts == 1;
+    if ((double)n * op->row_ns + op->fixed_ns < queue->sharing_ns) return true;
+    return n * op->row_parts == 1 && queue->sharing_ns > 0.0;
 }
 
 /* Thread 0 looks at the abort flag before operation i. */
@@ -237,7 +250,7 @@ static void run_operations(cpu_run *run, const trdi_cpu_thread *thread)
         const trdi_cpu_op *op = &run->plan->ops[i];
         const int64_t n = run->step->counts[op->op.count];
         if (n <= 0) continue;
-        const bool alone = thread->count == 1 || runs_alone(op, n);
+        const bool alone = thread->count == 1 || runs_alone(run->queue, op, n);
         if (thread->index == 0) poll_abort(run, i);
         if (shared_before || !alone) {
             trdi_barrier_wait(barrier, thread->count);
@@ -280,6 +293,18 @@ static trd_status selection_scratch(const cpu_plan *plan, const trdi_step *step,
     return TRD_OK;
 }
 
+/* Threads that this run is worth. Results don't depend on it. */
+static int32_t team_size(const cpu_queue *queue, const cpu_plan *plan, const trdi_step *step)
+{
+    double ns = 0.0;
+    for (size_t i = 0; i < plan->n_ops; i++) {
+        const trdi_cpu_op *op = &plan->ops[i];
+        const int64_t n = step->counts[op->op.count];
+        if (n > 0) ns += (double)n * op->row_ns + op->fixed_ns;
+    }
+    return ns < queue->team_ns ? 1 : queue->options.n_threads;
+}
+
 trd_status trdi_cpu_plan_run(void *queue_handle, void *plan_handle, const trdi_step *step)
 {
     cpu_queue *queue = queue_handle;
@@ -293,7 +318,7 @@ trd_status trdi_cpu_plan_run(void *queue_handle, void *plan_handle, const trdi_s
     atomic_init(&run.started, 0);
     atomic_init(&run.finished, 0);
     atomic_store_explicit(&run.started, 1, memory_order_release);
-    trdi_team_run(queue->options.n_threads, run_share, &run);
+    trdi_team_run(team_size(queue, plan, step), run_share, &run);
     (void)atomic_load_explicit(&run.finished, memory_order_acquire);
     if (atomic_load(&run.end) < plan->n_ops) return trdi_fail(TRD_E_CANCELLED, "run of a plan: cancelled");
     return TRD_OK;
