@@ -67,7 +67,9 @@ def search_rules(rng, o, inputs):
     if rng.random() < 0.3:
         one, several = str(rng.choice(words)), [str(t) for t in rng.choice(words, size=4, replace=False)]
         ids = [inputs.target.index(t) for t in several]
-        o["end_token"] = pick(rng, one, several, ids, [], "", several + ["</s>"])
+        # With many end tokens whole beams end at once.
+        many = [str(t) for t in rng.choice(words, size=2 * len(words) // 3, replace=False)]
+        o["end_token"] = pick(rng, one, several, ids, [], "", several + ["</s>"], many)
     if rng.random() < 0.3:
         o["return_end_token"] = True
     if rng.random() < 0.5:

@@ -104,7 +104,7 @@ def pairs(treadle, peer, models):
 @pytest.mark.parametrize("name", list(zoo.VARIANTS))
 def test_random_options(pairs, name):
     pair, wrong = pairs(name), []
-    for k in range(scaled(20, 200)):
+    for k in range(scaled(40, 200)):
         rng = np.random.default_rng(seed_of("options", name, k))
         inputs = option_sets.Inputs(name, rng)
         o, prefix = option_sets.draw(rng, inputs)
