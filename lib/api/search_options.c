@@ -105,6 +105,19 @@ static trd_status check_sampling(const trd_model *model, const trd_decoding_opti
     return TRD_OK;
 }
 
+/* What would otherwise fail in the middle of a step that other calls share. */
+static trd_status check_against_model(const trd_model *model, const trd_decoding_options *o)
+{
+    const int64_t choices = model->decoder.projection.weight->dims[0];
+    REFUSE_IF(o->beam_size > INT32_MAX / choices, "beam_size is %lld, with %lld output tokens it must be at most %lld",
+              (long long)o->beam_size, (long long)choices, (long long)(INT32_MAX / choices));
+    const bool reads_attention = o->return_attention || o->replace_unknowns || o->coverage_penalty != 0.0f;
+    if (!reads_attention || !model->decoder.merged) return TRD_OK;
+    const char *const what = o->return_attention ? "return_attention" : o->replace_unknowns ? "replace_unknowns" : "coverage_penalty";
+    return trdi_fail(TRD_E_UNSUPPORTED, "%s: the attention of model '%s' to the source cannot be told from that to the target", what,
+                     model->name);
+}
+
 /* Not for secrets: only so that unseeded calls differ. */
 static uint64_t arbitrary_seed(void)
 {
@@ -153,6 +166,7 @@ trd_status trdi_search_resolve(const trd_model *model, const trd_decoding_option
     if (status == TRD_OK) status = resolve_end_tokens(model, options, out);
     if (status == TRD_OK) status = check_search(options);
     if (status == TRD_OK) status = check_sampling(model, options);
+    if (status == TRD_OK) status = check_against_model(model, options);
     if (status != TRD_OK) trdi_search_free(out);
     return status;
 }
