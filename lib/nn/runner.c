@@ -72,13 +72,22 @@ static trd_status grow(trdi_runner *runner, const trdi_step_sizes *sizes, uint32
     return TRD_OK;
 }
 
+/**
+ * Grow the pool. Plans of the old buffer go at once: only now do its address and the new one differ for sure, as a later growth may
+ * bring the address back.
+ */
+static trd_status reserve_blocks(trdi_runner *runner, int64_t n)
+{
+    TRDI_TRY(trdi_kv_pool_reserve(&runner->pool, n));
+    if (runner->places.pool == runner->pool.buffer) return TRD_OK;
+    drop_plans(runner);
+    runner->places.pool = runner->pool.buffer;
+    return TRD_OK;
+}
+
 /** The plan for a stage in the present buffers and pool, recorded if it is new. */
 static trd_status ensure_plan(trdi_runner *runner, trdi_stage stage, uint32_t features, void **out)
 {
-    if (runner->places.pool != runner->pool.buffer) {
-        drop_plans(runner);
-        runner->places.pool = runner->pool.buffer;
-    }
     void **plan = &runner->plans[stage][features];
     if (*plan == NULL) {
         trdi_recorder recorder;
@@ -116,7 +125,7 @@ trd_status trdi_runner_begin(trdi_runner *runner, trdi_stage stage, uint32_t fea
     if ((features & TRDI_FEATURE_ATTENTION) == 0) wanted.n_attention = 0;
     if (runner->places.arena == NULL || !trdi_capacities_hold(&runner->places.capacities, &wanted, features))
         TRDI_TRY(grow(runner, &wanted, features));
-    TRDI_TRY(trdi_kv_pool_reserve(&runner->pool, runner->pool.buffer == NULL ? 1 : 0));
+    TRDI_TRY(reserve_blocks(runner, runner->pool.buffer == NULL ? 1 : 0));
     void *plan;
     TRDI_TRY(ensure_plan(runner, stage, features, &plan));
     trdi_step_layout_arrays(&runner->places.in_step, runner->network, ops_of(runner)->buffer_host(runner->places.step), out);
@@ -201,7 +210,7 @@ void trdi_runner_destroy(trdi_runner *runner)
 
 trd_status trdi_runner_reserve_blocks(trdi_runner *runner, int64_t n)
 {
-    return trdi_kv_pool_reserve(&runner->pool, n);
+    return reserve_blocks(runner, n);
 }
 
 int32_t trdi_runner_take_block(trdi_runner *runner)
