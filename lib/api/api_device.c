@@ -1,8 +1,7 @@
 /* api_device.c: the public list of devices (treadle/trd_device.h) over lib/device. */
 #include "treadle/trd_device.h"
 
-#include <string.h>
-
+#include "api/options.h"
 #include "device/device.h"
 
 /* Activations are f32 in this version of the back ends' interface, whatever a file stores: models of other types run as this one. */
@@ -28,7 +27,6 @@ trd_status trd_device_get_info(int64_t i, trd_device_info *info)
     if (device == NULL)
         return trdi_fail(TRD_E_RANGE, "trd_device_get_info: device %lld of %lld", (long long)i, (long long)trd_device_count());
     const trd_device_info found = {
-        .struct_size = size,
         .id = device->facts.id,
         .name = device->facts.name,
         .backend = device->ops->name,
@@ -38,8 +36,7 @@ trd_status trd_device_get_info(int64_t i, trd_device_info *info)
         .compute_types = COMPUTE_TYPES,
         .unusable = device->facts.unusable,
     };
-    memcpy(info, &found, size < sizeof found ? size : sizeof found);
-    if (size > sizeof found) memset((char *)info + sizeof found, 0, size - sizeof found);
+    trdi_write_result(info, size, &found, sizeof found);
     return TRD_OK;
 }
 

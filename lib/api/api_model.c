@@ -1,6 +1,7 @@
 /* api_model.c: the public functions that open models and look inside them. */
 #include <string.h>
 
+#include "api/options.h"
 #include "core/alloc.h"
 #include "core/files.h"
 #include "model/model.h"
@@ -88,14 +89,6 @@ static void fill_info(const trd_model *model, trd_model_info *info)
     };
 }
 
-/* Copy a result into a caller's struct of any size: what it has beyond ours becomes 0; struct_size keeps its value. */
-static void copy_result(void *out, size_t struct_size, const void *ours, size_t our_size)
-{
-    const size_t skip = sizeof(size_t), common = struct_size < our_size ? struct_size : our_size;
-    memcpy((char *)out + skip, (const char *)ours + skip, common - skip);
-    if (struct_size > our_size) memset((char *)out + our_size, 0, struct_size - our_size);
-}
-
 trd_status trd_model_get_info(const trd_model *model, trd_model_info *info)
 {
     if (model == NULL || info == NULL) return trdi_fail(TRD_E_INVALID, "trd_model_get_info: %s is NULL", model == NULL ? "model" : "info");
@@ -104,7 +97,7 @@ trd_status trd_model_get_info(const trd_model *model, trd_model_info *info)
     }
     trd_model_info ours;
     fill_info(model, &ours);
-    copy_result(info, info->struct_size, &ours, sizeof ours);
+    trdi_write_result(info, info->struct_size, &ours, sizeof ours);
     return TRD_OK;
 }
 
@@ -138,7 +131,7 @@ trd_status trd_model_get_tensor(const trd_model *model, int64_t i, trd_model_ten
         trdi_tensor_read_f32(tensor, 0, 1, &value);
         ours.value = (double)value;
     }
-    copy_result(out, out->struct_size, &ours, sizeof ours);
+    trdi_write_result(out, out->struct_size, &ours, sizeof ours);
     return TRD_OK;
 }
 

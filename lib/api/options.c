@@ -28,3 +28,10 @@ void trdi_write_defaults(void *into, size_t size, const void *defaults, size_t d
     memcpy(into, defaults, size < defaults_bytes ? size : defaults_bytes);
     memcpy(into, &size, sizeof size);
 }
+
+void trdi_write_result(void *into, size_t struct_size, const void *result, size_t result_bytes)
+{
+    const size_t skip = sizeof struct_size, common = struct_size < result_bytes ? struct_size : result_bytes;
+    memcpy((char *)into + skip, (const char *)result + skip, common - skip);
+    if (struct_size > result_bytes) memset((char *)into + result_bytes, 0, struct_size - result_bytes);
+}

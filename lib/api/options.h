@@ -15,4 +15,10 @@ trd_status trdi_read_options(void *into, size_t into_bytes, const void *from, co
 /** Write the defaults (defaults_bytes long) into a caller's struct of size bytes; the rest becomes zero. */
 void trdi_write_defaults(void *into, size_t size, const void *defaults, size_t defaults_bytes);
 
+/**
+ * Copy a result (result_bytes long, struct_size first) into a caller's struct of struct_size bytes, which keeps its struct_size;
+ * what it has beyond the result becomes zero.
+ */
+void trdi_write_result(void *into, size_t struct_size, const void *result, size_t result_bytes);
+
 #endif

@@ -1,6 +1,4 @@
 /* translator.c: making and ending translators. */
-#include <string.h>
-
 #include "api/options.h"
 #include "api/translator.h"
 #include "core/alloc.h"
@@ -104,12 +102,12 @@ trd_status trd_translator_get_info(trd_translator *translator, trd_translator_in
     }
     const trdi_network_info *network = trdi_network_get_info(translator->network);
     trd_translator_info whole = {
-        .struct_size = info->struct_size, .device = translator->device->facts.id, .device_name = translator->device->facts.name,
+        .device = translator->device->facts.id, .device_name = translator->device->facts.name,
         .compute_type = network->compute_type, .compute_type_note = network->compute_type_note,
         .n_workers = translator->n_workers, .n_threads = translator->setup.n_threads,
         .weights_from_cache = network->weights_from_cache,
     };
     trdi_scheduler_counts(translator->scheduler, &whole.n_queued, &whole.n_active);
-    memcpy(info, &whole, info->struct_size < sizeof whole ? info->struct_size : sizeof whole);
+    trdi_write_result(info, info->struct_size, &whole, sizeof whole);
     return TRD_OK;
 }

@@ -301,6 +301,22 @@ static void test_scores(void)
     trd_results_destroy(results);
 }
 
+/* Callers of an older header get their part, callers of a newer one zeros in what is not known here. */
+static void test_info(void)
+{
+    struct { trd_translator_info info; unsigned char more[24]; } later;
+    memset(&later, 0x5a, sizeof later);
+    later.info.struct_size = sizeof later;
+    CHECK_OK(trd_translator_get_info(translator, &later.info));
+    CHECK_INT(later.info.struct_size, sizeof later);
+    CHECK_STRING(later.info.device, "cpu:0");
+    for (size_t i = 0; i < sizeof later.more; i++) CHECK_INT(later.more[i], 0);
+    trd_translator_info earlier = { .struct_size = offsetof(trd_translator_info, device_name), .compute_type = "kept" };
+    CHECK_OK(trd_translator_get_info(translator, &earlier));
+    CHECK_STRING(earlier.device, "cpu:0");
+    CHECK_STRING(earlier.compute_type, "kept");
+}
+
 int main(void)
 {
     translator = rig_transliteration(2);
@@ -315,6 +331,7 @@ int main(void)
     test_callback();
     test_empty_sources();
     test_scores();
+    test_info();
     trd_translator_destroy(translator);
     return 0;
 }
