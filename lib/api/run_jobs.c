@@ -15,17 +15,9 @@ static trdi_event *take_event(trdi_batch *batch, trdi_call *call)
     return event;
 }
 
-static trdi_example *find_example(trdi_batch *batch, int64_t index)
-{
-    for (int64_t i = 0; i < batch->n_examples; i++) {
-        if (batch->examples[i].index == index) return &batch->examples[i];
-    }
-    return NULL;
-}
-
 static void report(trdi_batch *batch, const trdi_event *event)
 {
-    trdi_example *example = find_example(batch, event->example);
+    const trdi_example *example = &batch->examples[batch->places[event->example]];
     atomic_llong *stop = &example->stop_after[event->hypothesis];
     if (atomic_load(stop) >= 0) return;   /* chosen before the engine saw the stop: the result will not hold it */
     const char *token = trdi_vocabulary_token(batch->translator->model->target, event->token, NULL);

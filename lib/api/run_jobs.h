@@ -10,6 +10,7 @@ typedef struct trdi_batch {
     trdi_search      search;
     trdi_example    *examples;    /**< [n_examples] */
     int64_t          n_examples;
+    const int64_t   *places;      /**< example of each sequence of the call, for events; borrowed */
     trdi_decode_job *jobs;        /**< [n_jobs] */
     int64_t          n_jobs;
     trdi_event_queue events;

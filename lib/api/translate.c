@@ -162,6 +162,7 @@ static trd_status build_batch(translate_call *call)
     trdi_batch *batch = &call->batch;
     TRDI_TRY(trdi_search_resolve(call->model, &call->options, &batch->search));
     batch->translator = call->translator;
+    batch->places = call->places;
     batch->on_step = call->options.on_step;
     batch->on_step_context = call->options.on_step_context;
     batch->examples = trdi_calloc((size_t)n_run, sizeof *batch->examples);
