@@ -1,6 +1,6 @@
 #!/bin/sh
 # test_readme.sh: the C program of README.md, taken from its text, compiles with the command that follows it, against the
-# installed library, and prints what the text says it prints. It stays within 20 lines or so.
+# installed library, and prints what the text says it prints; it stays within 20 lines or so. The Python program finds the same.
 set -eu
 
 fail() { echo "test_readme.sh: $*" >&2; exit 1; }
@@ -14,6 +14,7 @@ readme=$TREADLE_SOURCE/README.md
 awk '/^```c$/ { n++; inside = n == 1; next } /^```/ { inside = 0 } inside' "$readme" >"$work/translate.c"
 lines=$(grep -c . "$work/translate.c") || fail 'README.md has no C program'
 [ "$lines" -le 22 ] || fail "the program has $lines lines"
+# shellcheck disable=SC2016
 want=$(sed -n 's/^It prints `\([^`]*\)`.*/\1/p' "$readme")
 [ -n "$want" ] || fail 'README.md does not say what it prints'
 
@@ -24,6 +25,16 @@ build=$(grep -m 1 '^cc -o translate ' "$readme") || fail 'README.md has no line 
 (cd "$work" && sh -c "CFLAGS='-Wall -Wextra'; $build")
 got=$(cd "$TREADLE_SOURCE" && "$work/translate")
 [ "$got" = "$want " ] || fail "printed \"$got\", wanted \"$want \""
+
+# The Python program, with the package of the build tree.
+if [ -d "$TREADLE_BUILD/python/treadle" ]; then
+    # shellcheck disable=SC2016
+    awk '/^```python$/ { inside = 1; next } /^```/ { inside = 0 } inside' "$readme" >"$work/translate.py"
+    [ -s "$work/translate.py" ] || fail 'README.md has no Python program'
+    got=$(cd "$TREADLE_SOURCE" && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$TREADLE_BUILD/python "$TRD_TEST_PYTHON" "$work/translate.py")
+    words=$(echo "$want" | sed "s/[^ ]*/'&'/g; s/ /, /g")
+    case $got in *"$words"*) ;; *) fail "the Python program printed \"$got\"" ;; esac
+fi
 
 # A model that is not there: the text says so and the exit code is 1.
 status=0
