@@ -133,6 +133,7 @@ typedef struct trd_allocator {
  *
  * @param allocator  copied; NULL restores the C library's
  * @return TRD_OK; TRD_E_INVALID if a function is NULL; TRD_E_STATE while the library still holds memory of the old one
+ * Threads: call before other threads use the library.
  */
 TRD_API trd_status trd_allocator_set(const trd_allocator *allocator);
 

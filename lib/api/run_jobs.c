@@ -38,6 +38,7 @@ static void report_events(trdi_batch *batch, trdi_call *call)
     }
 }
 
+/* With callbacks one job after the other: while the backlog is full, what was chosen meanwhile is reported and not piled up. */
 static trd_status submit(trdi_batch *batch, trdi_call *call)
 {
     trdi_job **jobs = trdi_calloc((size_t)batch->n_jobs, sizeof *jobs);
@@ -47,7 +48,13 @@ static trd_status submit(trdi_batch *batch, trdi_call *call)
         batch->jobs[i].events = &batch->events;
         jobs[i] = &batch->jobs[i].base;
     }
-    const trd_status status = trdi_scheduler_submit(batch->translator->scheduler, jobs, (size_t)batch->n_jobs);
+    trdi_scheduler *scheduler = batch->translator->scheduler;
+    const size_t n = (size_t)batch->n_jobs, at_once = batch->on_step != NULL ? 1 : n;
+    trd_status status = TRD_OK;
+    for (size_t i = 0; i < n && status == TRD_OK; i += at_once) {
+        status = trdi_scheduler_submit(scheduler, jobs + i, at_once);
+        if (batch->on_step != NULL) report_events(batch, call);
+    }
     trdi_free((void *)jobs);
     return status;
 }

@@ -129,9 +129,61 @@ static void test_wide_vocabulary(void)
     close_model();
 }
 
+static size_t blocks_at_first_token;
+static int64_t n_reported;
+
+static bool count_blocks(void *context, const trd_step_result *step)
+{
+    (void)context;
+    (void)step;
+    if (n_reported++ == 0) trd_memory_in_use(NULL, &blocks_at_first_token);
+    return false;
+}
+
+/* Tokens are reported while the rest of a large call still waits for room in the backlog. */
+static void test_reports_in_time(void)
+{
+    enum { N = 40, LENGTH = 100 };
+    trd_model *model;
+    tiny_model_write(folder(), &(tiny_model){ .name = "reports", .form = TINY_PRE_NORM });
+    CHECK_OK(trd_model_open(folder(), &model));
+    trd_translator_options options;
+    trd_translator_options_init(&options, sizeof options);
+    options.intra_threads = 1;
+    options.max_queued_batches = 1;
+    options.max_batch_rows = 1;
+    options.cache_dir = "";
+    CHECK_OK(trd_translator_create(model, &options, &translator));
+    trd_model_close(model);
+    int64_t lengths[N];
+    int32_t ids[N];
+    for (int i = 0; i < N; i++) {
+        lengths[i] = 1;
+        ids[i] = 5 + i % 30;
+    }
+    trd_decoding_options o = rig_options();
+    o.beam_size = 1;
+    o.has_end_tokens = true;
+    o.max_decoding_length = LENGTH;
+    o.on_step = count_blocks;
+    const trd_sequences source = { .n = N, .lengths = lengths, .ids = ids };
+    trd_results *results;
+    size_t before;
+    trd_memory_in_use(NULL, &before);
+    CHECK_OK(trd_translator_translate(translator, &source, NULL, &o, &results));
+    CHECK_INT(n_reported, N * LENGTH);
+    if (blocks_at_first_token > before + N * LENGTH / 2) {
+        fprintf(stderr, "%zu blocks of memory held at the first of %d reports\n", blocks_at_first_token - before, N * LENGTH);
+        exit(1);
+    }
+    trd_results_destroy(results);
+    close_model();
+}
+
 int main(void)
 {
     test_merged_attention();
+    test_reports_in_time();
     test_wide_vocabulary();
     return 0;
 }
