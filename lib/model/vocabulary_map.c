@@ -7,8 +7,8 @@
 #include "core/alloc.h"
 #include "model/model_private.h"
 
-/* Ids of the lines of one n-gram, chained through ranges while reading, then contiguous. */
-typedef struct range { size_t first, n; } range;
+/* Ids of all lines of one n-gram: n of them, in room that doubles when a further line needs more. */
+typedef struct range { size_t first, n, room; } range;
 
 struct trdi_vocabulary_map {
     trdi_arena       keys;
@@ -75,38 +75,42 @@ static trd_status find_range(const reader *in, const char *key, size_t bytes, si
         return fail_memory(in);
     }
     *out = map->n_ranges;
-    map->ranges[map->n_ranges++] = (range){ 0, 0 };
+    map->ranges[map->n_ranges++] = (range){ 0 };
     return TRD_OK;
 }
 
-static trd_status add_ids(const reader *in, const char *text, size_t bytes)
+/* Room for n more ids of a range. */
+static trd_status make_room(const reader *in, range *to, size_t n)
 {
     trdi_vocabulary_map *map = in->map;
+    if (to->n + n <= to->room) return TRD_OK;
+    const size_t room = to->n == 0 ? n : 2 * (to->n + n);
+    if (!trdi_reserve((void **)&map->ids, &map->ids_capacity, map->n_ids + room, sizeof *map->ids)) return fail_memory(in);
+    if (to->n != 0) memcpy(map->ids + map->n_ids, map->ids + to->first, to->n * sizeof *map->ids);
+    to->first = map->n_ids;
+    to->room = room;
+    map->n_ids += room;
+    return TRD_OK;
+}
+
+static size_t count_words(const char *text, size_t bytes)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < bytes; i++) n += text[i] != ' ' && (i == 0 || text[i - 1] == ' ') ? 1 : 0;
+    return n;
+}
+
+static trd_status add_ids(const reader *in, range *to, const char *text, size_t bytes)
+{
+    TRDI_TRY(make_room(in, to, count_words(text, bytes)));
     for (size_t at = 0; at < bytes;) {
         const char *space = memchr(text + at, ' ', bytes - at);
         const size_t length = space != NULL ? (size_t)(space - text) - at : bytes - at;
         if (length != 0) {
             const int64_t id = trdi_vocabulary_id(in->target, text + at, length);
-            if (!trdi_reserve((void **)&map->ids, &map->ids_capacity, map->n_ids + 1, sizeof *map->ids)) return fail_memory(in);
-            map->ids[map->n_ids++] = id < 0 ? in->unk : (int32_t)id;
+            in->map->ids[to->first + to->n++] = id < 0 ? in->unk : (int32_t)id;
         }
         at += length + 1;
-    }
-    return TRD_OK;
-}
-
-/* Make the ids of a range contiguous at the end, if a line of the same n-gram came before. */
-static trd_status continue_range(const reader *in, size_t at)
-{
-    trdi_vocabulary_map *map = in->map;
-    const range old = map->ranges[at];
-    if (old.n != 0 && old.first + old.n != map->n_ids) {
-        if (!trdi_reserve((void **)&map->ids, &map->ids_capacity, map->n_ids + old.n, sizeof *map->ids)) return fail_memory(in);
-        memcpy(map->ids + map->n_ids, map->ids + old.first, old.n * sizeof *map->ids);
-        map->ranges[at].first = map->n_ids;
-        map->n_ids += old.n;
-    } else if (old.n == 0) {
-        map->ranges[at].first = map->n_ids;
     }
     return TRD_OK;
 }
@@ -121,9 +125,7 @@ static trd_status read_line(const reader *in, size_t number, const char *line, s
     const size_t key = (size_t)(tab - line);
     size_t at;
     TRDI_TRY(find_range(in, line, key, &at));
-    TRDI_TRY(continue_range(in, at));
-    TRDI_TRY(add_ids(in, tab + 1, length - key - 1));
-    map->ranges[at].n = map->n_ids - map->ranges[at].first;
+    TRDI_TRY(add_ids(in, &map->ranges[at], tab + 1, length - key - 1));
     int64_t order = key != 0 ? 1 : 0;
     for (size_t i = 0; i < key; i++) order += line[i] == ' ' ? 1 : 0;
     if (order > map->max_order) map->max_order = order;

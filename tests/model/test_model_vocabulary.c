@@ -206,11 +206,36 @@ static void check_lengths(void)
     }
 }
 
+/* Lines of two n-grams in turn: what they add up to takes memory in proportion to the file. */
+static void check_alternating_map(void)
+{
+    enum { LINES = 20000, LINE_BYTES = 4 };
+    static char text[LINES * LINE_BYTES + 1];
+    for (int i = 0; i < LINES; i++) memcpy(text + i * LINE_BYTES, i % 2 == 0 ? "a\tx\n" : "b\ty\n", LINE_BYTES + 1);
+    trdi_vocabulary *target = from_text("<unk>\nx\ny\n", 10);
+    const trdi_model_file file = file_of(text, LINES * LINE_BYTES);
+    size_t before, after;
+    trd_memory_in_use(&before, NULL);
+    trdi_vocabulary_map *map;
+    CHECK_OK(trdi_vocabulary_map_read(&file, target, 0, &map));
+    trd_memory_in_use(&after, NULL);
+    CHECK(after - before < 20 * sizeof text);
+    for (int k = 0; k < 2; k++) {
+        int64_t n;
+        const int32_t *ids = trdi_vocabulary_map_find(map, k == 0 ? "a" : "b", 1, &n);
+        CHECK_INT(n, LINES / 2);
+        for (int64_t i = 0; i < n; i++) CHECK_INT(ids[i], k + 1);
+    }
+    trdi_vocabulary_map_destroy(map);
+    trdi_vocabulary_destroy(target);
+}
+
 int main(void)
 {
     check_text();
     check_json();
     check_map();
+    check_alternating_map();
     check_files();
     check_lengths();
     size_t blocks;
