@@ -42,6 +42,9 @@ static int32_t clamp_int32(int64_t value)
     return value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : (int32_t)value;
 }
 
+/** The library's limit of max_batch_rows: larger batches are run as several, which changes no result. */
+#define MAX_ROWS ((int64_t)1 << 20)
+
 /** Sizes that ct2-translator counts in batches are counted in examples and rows by the library. */
 static void set_batch_bounds(const stream *s, trd_translator_options *o)
 {
@@ -49,7 +52,7 @@ static void set_batch_bounds(const stream *s, trd_translator_options *o)
     const bool translates = s->task == &translate_task;
     const int64_t examples = from->batch_size > 0 ? from->batch_size : from->read_batch_size;
     const int64_t beams = !translates ? 1 : from->beam_size > from->n_best ? from->beam_size : from->n_best;
-    if (!s->by_tokens) o->max_batch_rows = beams <= INT32_MAX / examples ? examples * beams : INT32_MAX;
+    if (!s->by_tokens) o->max_batch_rows = beams <= MAX_ROWS / examples ? examples * beams : MAX_ROWS;
     o->max_queued_batches = clamp_int32(from->max_queued_batches);
     if (from->max_queued_batches > 0 && !s->by_tokens)
         o->max_queued_batches = clamp_int32(from->max_queued_batches * (examples < INT32_MAX ? examples : INT32_MAX));

@@ -38,7 +38,7 @@ typedef struct trd_translator_options {
     int32_t     intra_threads;       /**< threads of each worker; 0 (default): OMP_NUM_THREADS, else min(4, cores allowed) */
     int32_t     max_queued_batches;  /**< bound of the backlog in jobs waiting: 0 (default) automatic, > 0 exact, < 0 unbounded */
     int32_t     cpu_core_offset;     /**< >= 0 pins the threads of worker i from core offset + i * intra_threads on; -1 (default) does not pin */
-    int64_t     max_batch_rows;      /**< hypotheses a worker advances together; default 256; >= 1 */
+    int64_t     max_batch_rows;      /**< hypotheses a worker advances together; default 256; 1 .. 1048576 */
     const char *cache_dir;           /**< where prepared weights are kept; NULL (default): TREADLE_CACHE, else the user's cache folder; "" keeps none */
 } trd_translator_options;
 

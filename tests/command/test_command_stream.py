@@ -49,7 +49,7 @@ class Translate(CommandCase):
         text = letters(words)
         for options in [[], ["--read_batch_size", "1"], ["--read_batch_size", "7"], ["--batch_size", "1"],
                         ["--batch_size", "5", "--inter_threads", "2", "--intra_threads", "1"],
-                        ["--batch_type", "tokens", "--batch_size", "20"],
+                        ["--batch_type", "tokens", "--batch_size", "20"], ["--batch_size", "3000000"],
                         ["--batch_type", "tokens", "--read_batch_size", "3"], ["--batch_size", "0", "--read_batch_size", "9"],
                         ["--max_queued_batches", "1"], ["--max_queued_batches", "-1"]]:
             self.assertEqual(self.translate(text, "--beam_size", "1", *options).splitlines(), WANTED[:20], options)
