@@ -1,4 +1,4 @@
-/* search_options.c: the caller's decoding options, resolved to ids and checked in the original's order (section 3.12). */
+/* search_options.c: the caller's decoding options, resolved to ids and checked in CTranslate2's order. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #include "api/translator.h"
 #include "core/alloc.h"
 
-/* Tokens that are not special ones by the original's rule, section 3.11. */
+/* Tokens that are not special ones by CTranslate2's rule. */
 static int64_t plain_length(const int32_t *ids, int64_t n, const trdi_special_ids *special)
 {
     if (n == 0) return 0;

@@ -69,7 +69,10 @@ typedef struct trdi_op_embed {
     bool      accumulate, zero_start;
 } trdi_op_embed;
 
-/** y[t][c] += table[positions[t]][c], or the generated sinusoid of the format page, section 4.5, when table is absent. */
+/**
+ * y[t][c] += table[positions[t]][c]. Without a table, with h = width / 2, p = positions[t] + 1 and f(j) = 10000^(-j / (h - 1)) in f32:
+ * sin(p f(c)) for c < h, cos(p f(c - h)) for the rest.
+ */
 typedef struct trdi_op_positions {
     trdi_span table;          /**< f32 [rows][width] */
     trdi_span positions;      /**< i32 [n], in range */
@@ -233,7 +236,7 @@ typedef enum trdi_select_mode {
     TRDI_SELECT_GIVEN = 3     /**< the value at id given[..] of each of n_rows rows; n_candidates = n_rows; given in noise_start.. of given */
 } trdi_select_mode;
 /**
- * Candidates of one group. Sampling (section 3.9 of the API page): keep the topk best of the concatenated rows (0: all, in
+ * Candidates of one group. Sampling: keep the topk best of the concatenated rows (0: all, in
  * order row, id), multiply by 1 / temperature, keep while the cumulative softmax before an entry is < topp (< 1), then draw.
  * Scores reported are the values before temperature (row_scores added).
  */

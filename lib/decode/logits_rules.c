@@ -1,6 +1,6 @@
 /*
- * logits_rules.c: what a search forbids or penalises, as edits of one output's logits. Section 3.4 of the original's
- * behaviour: penalties first, then bans, so that a ban always holds.
+ * logits_rules.c: what a search forbids or penalises, as edits of one output's logits, by CTranslate2's rules:
+ * penalties first, then bans, so that a ban always holds.
  */
 #include "core/alloc.h"
 #include "decode/group.h"

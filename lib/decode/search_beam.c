@@ -1,6 +1,6 @@
 /*
- * search_beam.c: beam search with hard or preferred prefixes, patience and several end tokens. Section 3.6 of the original's
- * behaviour: 2 * beam candidates a step, end tokens count among the first beam ranks only, no score-bound pruning.
+ * search_beam.c: beam search with hard or preferred prefixes, patience and several end tokens. As in
+ * CTranslate2: 2 * beam candidates a step, end tokens count among the first beam ranks only, no score-bound pruning.
  */
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
- * search_expand.c: alternatives: the best next tokens after the prefix, each continued by a group of its own. Section 3.8 of
- * the original's behaviour, with positions counted from the start token.
+ * search_expand.c: alternatives: the best next tokens after the prefix, each continued by a group of its own. As in
+ * CTranslate2, but for positions, which are counted from the start token.
  */
 #include <math.h>
 #include <string.h>

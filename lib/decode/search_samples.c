@@ -1,6 +1,6 @@
 /*
- * search_samples.c: greedy search and random sampling: independent rows, each taking one token a step. Section 3.5 of the
- * original's behaviour. Rows share the prefix and part when the first token is chosen.
+ * search_samples.c: greedy search and random sampling: independent rows, each taking one token a step. Rows share the
+ * prefix and part when the first token is chosen.
  */
 #include "core/alloc.h"
 #include "decode/group.h"

@@ -1,4 +1,4 @@
-/* search_score.c: log-probabilities of a given target, fed in segments. Section 3.13 of the original's behaviour. */
+/* search_score.c: log-probabilities of a given target, fed in segments. */
 #include <string.h>
 
 #include "core/alloc.h"

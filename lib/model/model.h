@@ -90,7 +90,7 @@ typedef struct trdi_ffn_desc {
     trdi_linear linear_0, linear_0_noact, linear_1;
 } trdi_ffn_desc;
 
-/** Section 3.4, "Form selection". */
+/** Where a layer has its norms; told from which norms are stored. */
 typedef enum trdi_layer_form {
     TRDI_LAYER_SEQUENTIAL,
     TRDI_LAYER_PARALLEL_SHARED,   /**< norms[0] = shared_layer_norm */
@@ -125,7 +125,7 @@ typedef struct trdi_stack_desc {
     float            embedding_scale; /**< resolved: 1 = none */
     bool             start_from_zero_embedding;
     bool             has_positions;   /**< absolute positions are added */
-    const trdi_tensor *positions;     /**< [rows, d_model]; NULL with has_positions = generated sinusoid of section 4.5 */
+    const trdi_tensor *positions;     /**< [rows, d_model]; NULL with has_positions = generated sinusoids */
     trdi_norm        embedding_norm, output_norm;
     trdi_linear      project_in, project_out;
     bool             alibi, alibi_positive, alibi_scaled;

@@ -36,7 +36,7 @@ typedef struct trdi_network_info {
 
 /**
  * Prepare a model for a device (layers checked against the back end's supports()). The model is retained; its payload map is
- * released after preparation. Resolves the compute type: section 1.7 of the API page with the device's types.
+ * released after preparation. Resolves the compute type: nn/compute_type.h.
  */
 trd_status trdi_network_create(trd_model *model, trdi_device *device, const trdi_network_options *options, trdi_network **out);
 void trdi_network_destroy(trdi_network *network);

@@ -1,6 +1,6 @@
 /*
  * rotary_tables.c: the small arrays that follow from attributes: inverse frequencies of rotary embeddings with their
- * scalings, and ALiBi slopes. Computed in double and rounded once. Section 4.9 and 4.10 of the format.
+ * scalings, and ALiBi slopes. Computed in double and rounded once.
  */
 #include <math.h>
 

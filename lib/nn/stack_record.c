@@ -1,6 +1,6 @@
 /*
  * stack_record.c: encoders and decoders as operations: embeddings, positions, the forms of layers, and the two stages.
- * A form is a few lines that place norms and residuals around the same sublayers. Section 4.4 to 4.19 of the format.
+ * A form is a few lines that place norms and residuals around the same sublayers.
  */
 #include "nn/network_private.h"
 

@@ -243,7 +243,7 @@ static void no_keys(rig *r)
     scene_free(s);
 }
 
-/* Against the formula of the format page, computed here in f32 with the C library. */
+/* Against the formula of T5's buckets, computed here in f32 with the C library. */
 static void buckets(void)
 {
     for (int64_t d = -200; d <= 200; d++) {

@@ -84,7 +84,7 @@ static void nothing_but_nan(rig *r)
     array_free(&values);
 }
 
-/* The draw of section 3.9, straight: f32 softmax, then double; false where u is too near a boundary to say. */
+/* The draw, straight: f32 softmax, then double; false where u is too near a boundary to say. */
 static bool plain_draw(const float *x, int64_t n, const trdi_selection *s, int32_t *id)
 {
     double p[MAX_WIDTH], total = 0.0, cumulative = 0.0, top = -INFINITY;

@@ -1,4 +1,4 @@
-"""A small reader and writer of model.bin (format page, section 2), for what ctranslate2.specs cannot write.
+"""A small reader and writer of model.bin, for what ctranslate2.specs cannot write.
 
 `rewrite` reads a binary version 6 file that the specifications wrote, and writes it again with other element types or
 as an older binary version with that version's names and attributes.

@@ -1,6 +1,6 @@
 """Inputs and seeded random option sets for the live comparison.
 
-Every set is valid for both libraries: cases in which the original crashes or is known to be wrong (API page, 8.2) are
+Every set is valid for both libraries: cases in which the original crashes or is known to be wrong are
 left out here and have tests of their own.
 """
 

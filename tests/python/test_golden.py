@@ -46,7 +46,7 @@ def test_every_model_and_type(treadle, shared, name, compute_type):
         assert [best(r) for r in results] == ["a t z m o n", "a z z a"]
 
 
-# Sum of log-probabilities over the tokens, and tolerance (format page, appendix B): i16 and i8 weights as float32.
+# Sum of log-probabilities over the tokens, and tolerance: i16 and i8 weights as float32.
 @pytest.mark.parametrize("name, first, second", [
     ("v1/aren-transliteration", -0.151673, -0.150900), ("v2/aren-transliteration", -0.151673, -0.150900),
     ("v1/aren-transliteration-i16", -0.15142, -0.15096), ("v2/aren-transliteration-i16", -0.15142, -0.15096),
@@ -57,7 +57,7 @@ def test_scores_as_float32(treadle, shared, name, first, second):
     assert scores == pytest.approx([first, second], abs=1e-4)
 
 
-# Section 6.3 of the API page: options, sources, expected hypotheses with their scores.
+# Options, sources, expected hypotheses with their scores.
 CASES = [
     (dict(beam_size=1), A1, None, [("a t z m o n", -0.151673)]),
     (dict(beam_size=4), A1, None, [("a t z m o n", -0.151673)]),

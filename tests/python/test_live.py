@@ -126,7 +126,7 @@ def test_each_option_alone(pairs, name):
 @pytest.mark.parametrize("name", list(zoo.VARIANTS))
 def test_scoring(pairs, name):
     if "scoring" in zoo.VARIANTS[name]["avoid"]:
-        pytest.skip("the original masks whole sequences wrongly here (format page, Q6 and Q7)")
+        pytest.skip("the original masks whole sequences wrongly here")
     pair, rng = pairs(name), np.random.default_rng(seed_of("score", name))
     for k in range(scaled(3, 20)):
         inputs = option_sets.Inputs(name, rng)

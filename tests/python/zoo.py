@@ -53,7 +53,7 @@ def _variants():
     z["post_tanh"] = dict(both=dict(post, activation=activation(5)))
     z["pre_sigmoid"] = dict(both=dict(pre, activation=activation(6)))
     z["pre_no_final_norm"] = dict(both=dict(pre, no_final_norm=True), logits=0.4)
-    # Families of section 6.1 of the format page.
+    # Families that the converters of CTranslate2 write.
     z["bart"] = dict(both=dict(post, activation=activation(3), layernorm_embedding=True), positions="learned",
                      scale_embeddings=float(np.sqrt(32)), start="</s>", shared=True, tied=True)
     z["mbart25"] = dict(both=dict(pre, activation=activation(3), layernorm_embedding=True), positions="learned",
