@@ -310,7 +310,7 @@ typedef struct trdi_queue_options {
 typedef struct trdi_backend_ops {
     uint32_t    abi;                                      /* TRDI_BACKEND_ABI */
     const char *name;                                     /* "cpu" */
-    trd_status (*enumerate)(trdi_device_facts *facts, size_t capacity, size_t *n);   /* creates no context */
+    trd_status (*enumerate)(trdi_device_facts *facts, size_t capacity, size_t *n);   /* *n: all there are, also past capacity; creates no context */
     trd_status (*device_open)(const trdi_device_facts *facts, void **device);
     void       (*device_close)(void *device);
     trd_status (*buffer_alloc)(void *device, size_t bytes, trdi_memory kind, void **buffer);

@@ -42,6 +42,7 @@ static trd_status find_devices(trdi_device *found, size_t *n)
         trdi_device_facts facts[MAX_DEVICES];
         size_t n_new = 0;
         TRDI_TRY(ops->enumerate(facts, MAX_DEVICES - *n, &n_new));
+        if (n_new > MAX_DEVICES - *n) n_new = MAX_DEVICES - *n;   /* there are more than were asked for */
         for (size_t i = 0; i < n_new; i++) {
             if (strcmp(ops->name, "cpu") == 0) refine_cpu(&facts[i]);
             found[(*n)++] = (trdi_device){ .ops = ops, .facts = facts[i] };

@@ -30,7 +30,7 @@ typedef struct trdi_cpu_thread {
     const trdi_cpu_kernels *kernels;
     const trdi_step *step;
     int32_t index, count;
-    void   *scratch;          /**< trdi_cpu_scratch_bytes() and more, 64-byte aligned */
+    void   *scratch;          /**< what the plan's largest operation needs, 64-byte aligned */
 } trdi_cpu_thread;
 
 /** An operation of a plan with what was precomputed for it. */
