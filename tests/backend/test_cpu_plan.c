@@ -210,8 +210,8 @@ static void refused(const rig *r, trdi_op op, const char *why)
 
 static void refusals(rig *r)
 {
-    float f[64];
-    int32_t i[64];
+    float f[64] = { 0 };
+    int32_t i[64] = { 0 };
     const trdi_span x = span(f), n = span(i);
     trdi_op map = { .kind = TRDI_OP_MAP, .count = TRDI_COUNT_TOKENS, .u.map = { .x = x, .y = x, .width = 4, .x_stride = 4, .y_stride = 4 } };
     CHECK(r->ops->supports(r->device, &map));
@@ -283,7 +283,7 @@ static trd_status whole_life(const trdi_op *attention)
 
 static void memory_runs_out(void)
 {
-    float f[64];
+    float f[64] = { 0 };
     int32_t i[64] = { 0 };
     const trdi_op a = { .kind = TRDI_OP_ATTENTION, .count = TRDI_COUNT_TOKENS, .u.attention = {
         .q = span(f), .y = span(f), .k = span(f), .v = span(f), .key_starts = span(i), .key_counts = span(i), .rows = span(i),
