@@ -45,7 +45,7 @@ typedef struct trd_translator_options {
 /** Fill in the defaults. @param size  sizeof(trd_translator_options) as the caller was compiled */
 TRD_API void trd_translator_options_init(trd_translator_options *options, size_t size);
 
-/** Translates and scores. Any thread may use it. */
+/** Translates and scores. Any thread may use it; a child of fork() may not (TRD_E_FORKED): it makes its own. */
 typedef struct trd_translator trd_translator;
 
 /**
@@ -62,7 +62,7 @@ TRD_API trd_status trd_translator_create(trd_model *model, const trd_translator_
 
 /**
  * Stop the workers and free everything. NULL does nothing. Threads: no other thread may be inside a call on the translator, and it
- * must not be called from a callback. Results stay valid.
+ * must not be called from a callback. Results stay valid. In a child of the process that made the translator it does nothing.
  */
 TRD_API void trd_translator_destroy(trd_translator *translator);
 

@@ -29,6 +29,7 @@ static trd_status check_call(const trd_translator *translator, const trd_sequenc
     if (out == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_score: out is NULL");
     *out = NULL;
     if (translator == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_score: translator is NULL");
+    TRDI_TRY(trdi_translator_check_process(translator, "trd_translator_score"));
     if (source == NULL || target == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_score: %s is NULL", source == NULL ? "source" : "target");
     TRDI_TRY(trdi_sequences_check(source, "source"));
     TRDI_TRY(trdi_sequences_check(target, "target"));

@@ -34,6 +34,7 @@ static trd_status check_call(const trd_translator *translator, const trd_sequenc
     if (out == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_translate: out is NULL");
     *out = NULL;
     if (translator == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_translate: translator is NULL");
+    TRDI_TRY(trdi_translator_check_process(translator, "trd_translator_translate"));
     if (source == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_translate: source is NULL");
     TRDI_TRY(trdi_sequences_check(source, "source"));
     if (prefix == NULL) return TRD_OK;

@@ -3,11 +3,19 @@
 #include "api/translator.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "core/threads.h"
 
 void trd_translator_options_init(trd_translator_options *options, size_t size)
 {
     const trd_translator_options defaults = { .device = NULL, .inter_threads = 1, .cpu_core_offset = -1, .max_batch_rows = 256 };
     trdi_write_defaults(options, size, &defaults, sizeof defaults);
+}
+
+trd_status trdi_translator_check_process(const trd_translator *translator, const char *name)
+{
+    if (translator->process == trdi_process_id()) return TRD_OK;
+    return trdi_fail(TRD_E_FORKED, "%s: the translator of '%s' was made before a fork and belongs to the parent process: make one in the child",
+                     name, translator->model->name);
 }
 
 static trd_status check_options(const trd_translator_options *o)
@@ -76,6 +84,7 @@ trd_status trd_translator_create(trd_model *model, const trd_translator_options 
     }
     trd_translator *t = trdi_calloc(1, sizeof *t);
     if (t == NULL) return trdi_fail(TRD_E_MEMORY, "translator: out of memory");
+    t->process = trdi_process_id();
     const trd_status status = fill_translator(t, model, &o);
     if (status != TRD_OK) {
         trd_translator_destroy(t);
@@ -88,6 +97,8 @@ trd_status trd_translator_create(trd_model *model, const trd_translator_options 
 void trd_translator_destroy(trd_translator *translator)
 {
     if (translator == NULL) return;
+    /* In a forked child its threads do not exist and its locks may be held for ever: what it owns goes with the process. */
+    if (translator->process != trdi_process_id()) return;
     trdi_scheduler_destroy(translator->scheduler);
     trdi_network_destroy(translator->network);
     if (translator->device != NULL) trdi_device_release(translator->device);
@@ -100,6 +111,7 @@ trd_status trd_translator_get_info(trd_translator *translator, trd_translator_in
     if (translator == NULL || info == NULL || info->struct_size < sizeof info->struct_size) {
         return trdi_fail(TRD_E_INVALID, "trd_translator_get_info: %s", translator == NULL ? "translator is NULL" : "info is NULL or has no size");
     }
+    TRDI_TRY(trdi_translator_check_process(translator, "trd_translator_get_info"));
     const trdi_network_info *network = trdi_network_get_info(translator->network);
     trd_translator_info whole = {
         .device = translator->device->facts.id, .device_name = translator->device->facts.name,

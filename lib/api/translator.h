@@ -13,7 +13,11 @@ struct trd_translator {
     trdi_scheduler   *scheduler;
     trdi_engine_setup setup;        /* borrowed by the scheduler's workers */
     int32_t           n_workers;
+    int64_t           process;      /* that made it: a child of fork() has none of its threads */
 };
+
+/** TRD_E_FORKED in a child of the process that made the translator. @param name  of the public function, for the text */
+trd_status trdi_translator_check_process(const trd_translator *translator, const char *name);
 
 /** One hypothesis of a public result. */
 typedef struct trdi_result_hypothesis {

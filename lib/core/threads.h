@@ -31,6 +31,8 @@ bool trdi_cond_wait_until(trdi_cond *cond, trdi_mutex *mutex, int64_t deadline_n
 /** Start function(argument) on a new thread, named for debuggers (at most 15 characters). */
 trd_status trdi_thread_start(trdi_thread *thread, const char *name, void *(*function)(void *), void *argument);
 static inline void trdi_thread_join(trdi_thread thread) { (void)pthread_join(thread, NULL); }
+/** Number of this process: another one after a fork(). */
+int64_t trdi_process_id(void);
 /** Monotonic time. */
 int64_t trdi_now_ns(void);
 

@@ -311,6 +311,9 @@ static trd_status encode_waiting(engine *e)
     return TRD_OK;
 }
 
+/** New tokens after which a step takes no further prefix along; bounds what the runner keeps room for. */
+#define STEP_TOKENS ((int64_t)4096)
+
 static bool is_ready(const trdi_group *group)
 {
     const trdi_engine_job *job = group->job;
@@ -325,7 +328,8 @@ static int64_t plan_groups(engine *e)
     for (int64_t i = 0; i < e->n_groups; i++) {
         trdi_group *group = e->groups[i];
         group->planned = false;
-        if (!is_ready(group)) continue;
+        const bool waits = e->builder.sizes.n_tokens >= STEP_TOKENS && group->step == 0 && !group->job->in_lockstep;
+        if (!is_ready(group) || waits) continue;
         const trdi_step_sizes before = e->builder.sizes;
         const uint32_t features = e->builder.features;
         const trd_status status = trdi_group_plan(group, &e->builder);
