@@ -27,6 +27,7 @@ typedef struct trd_sequences {
     const char        *bytes;        /**< all tokens' UTF-8 back to back, or NULL */
     const int64_t     *byte_lengths; /**< [sum of lengths] bytes of each token in bytes */
     const int32_t     *ids;          /**< [sum of lengths][features] token ids, or NULL; features is 1 but for source factors */
+    const void        *reserved[2];  /**< NULL; room for later forms */
 } trd_sequences;
 
 /** How a translator is set up. Start from trd_translator_options_init(). */

@@ -92,7 +92,7 @@ static void fill_info(const trd_model *model, trd_model_info *info)
 trd_status trd_model_get_info(const trd_model *model, trd_model_info *info)
 {
     if (model == NULL || info == NULL) return trdi_fail(TRD_E_INVALID, "trd_model_get_info: %s is NULL", model == NULL ? "model" : "info");
-    if (info->struct_size < sizeof info->struct_size) {
+    if (!trdi_struct_size_valid(info->struct_size)) {
         return trdi_fail(TRD_E_INVALID, "trd_model_get_info: struct_size is %zu", info->struct_size);
     }
     trd_model_info ours;
@@ -109,7 +109,7 @@ int64_t trd_model_tensor_count(const trd_model *model)
 trd_status trd_model_get_tensor(const trd_model *model, int64_t i, trd_model_tensor *out)
 {
     if (model == NULL || out == NULL) return trdi_fail(TRD_E_INVALID, "trd_model_get_tensor: %s is NULL", model == NULL ? "model" : "out");
-    if (out->struct_size < sizeof out->struct_size) {
+    if (!trdi_struct_size_valid(out->struct_size)) {
         return trdi_fail(TRD_E_INVALID, "trd_model_get_tensor: struct_size is %zu", out->struct_size);
     }
     const char *alias;

@@ -12,6 +12,9 @@
  */
 trd_status trdi_read_options(void *into, size_t into_bytes, const void *from, const char *name);
 
+/** Is a struct_size that the caller should have set believable? Memory that nobody set is refused, where that shows. */
+static inline bool trdi_struct_size_valid(size_t size) { return size >= sizeof size && size <= 4096; }
+
 /** Write the defaults (defaults_bytes long) into a caller's struct of size bytes; the rest becomes zero. */
 void trdi_write_defaults(void *into, size_t size, const void *defaults, size_t defaults_bytes);
 

@@ -25,6 +25,9 @@ static trd_status check_lengths(const trd_sequences *sequences, const char *what
 trd_status trdi_sequences_check(const trd_sequences *sequences, const char *what)
 {
     int64_t total;
+    if (sequences->reserved[0] != NULL || sequences->reserved[1] != NULL) {
+        return trdi_fail(TRD_E_INVALID, "%s: reserved is not NULL: start from zeros", what);
+    }
     TRDI_TRY(check_lengths(sequences, what, &total));
     if (total == 0) return TRD_OK;
     const int forms = (sequences->tokens != NULL) + (sequences->bytes != NULL) + (sequences->ids != NULL);

@@ -108,7 +108,7 @@ void trd_translator_destroy(trd_translator *translator)
 
 trd_status trd_translator_get_info(trd_translator *translator, trd_translator_info *info)
 {
-    if (translator == NULL || info == NULL || info->struct_size < sizeof info->struct_size) {
+    if (translator == NULL || info == NULL || !trdi_struct_size_valid(info->struct_size)) {
         return trdi_fail(TRD_E_INVALID, "trd_translator_get_info: %s", translator == NULL ? "translator is NULL" : "info is NULL or has no size");
     }
     TRDI_TRY(trdi_translator_check_process(translator, "trd_translator_get_info"));

@@ -99,6 +99,9 @@ static void test_sequences(void)
     bad.n = -1;
     CHECK_FAILS(trd_translator_translate(translator, &bad, NULL, NULL, &results), TRD_E_INVALID, "n is -1");
     bad = source.sequences;
+    bad.reserved[1] = &results;
+    CHECK_FAILS(trd_translator_translate(translator, &bad, NULL, NULL, &results), TRD_E_INVALID, "reserved");
+    bad = source.sequences;
     bad.tokens = NULL;
     CHECK_FAILS(trd_translator_translate(translator, &bad, NULL, NULL, &results), TRD_E_INVALID, "0 of tokens");
     bad = source.sequences;
