@@ -1,4 +1,6 @@
 /* cmd_devices.c: treadle devices: what this machine offers, and why something is missing. */
+#include <string.h>
+
 #include "command.h"
 #include "json_text.h"
 
@@ -20,6 +22,18 @@ static void print_device(const trd_device_info *d)
     printf("\n           compute types: %s\n", d->compute_types);
 }
 
+/** "a,b" as a list of strings. */
+static json_t *list_json(const char *text)
+{
+    json_t *list = json_array();
+    while (*text != '\0') {
+        const size_t n = strcspn(text, ", ");
+        if (n > 0) (void)json_array_append_new(list, json_text(text, n));
+        text += n + (text[n] != '\0');
+    }
+    return list;
+}
+
 static json_t *device_json(const trd_device_info *d)
 {
     json_t *object = json_object();
@@ -29,7 +43,7 @@ static json_t *device_json(const trd_device_info *d)
     (void)json_object_set_new(object, "isa", json_word(d->isa));
     (void)json_object_set_new(object, "n_compute_units", json_integer(d->n_compute_units));
     (void)json_object_set_new(object, "memory_bytes", json_integer(d->memory_bytes));
-    (void)json_object_set_new(object, "compute_types", json_word(d->compute_types));
+    (void)json_object_set_new(object, "compute_types", list_json(d->compute_types));
     (void)json_object_set_new(object, "unusable", json_word(d->unusable));
     return object;
 }

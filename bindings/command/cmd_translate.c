@@ -1,4 +1,5 @@
 /* cmd_translate.c: treadle translate: how chunks are translated and hypotheses written. */
+#include <math.h>
 #include <string.h>
 
 #include "json_text.h"
@@ -50,10 +51,23 @@ static bool read_suppressed(const char *text, token_lists *out)
     return true;
 }
 
+/** What the library would refuse in its own names of the options. */
+static int check_n_best(const stream *s)
+{
+    const stream_settings *from = &s->settings;
+    const bool samples = from->beam_size == 1 && from->sampling_topk != 1;
+    const double finished = floor((double)((float)from->beam_size * (float)from->patience) + 0.5);
+    if (samples || !(from->patience > 0) || (double)from->n_best <= finished) return STATUS_GO_ON;
+    return usage_error(s->program, "--n_best: %lld is more than --beam_size times --patience, which is %g",
+                       (long long)from->n_best, finished);
+}
+
 static int prepare_translation(stream *s)
 {
     const stream_settings *from = &s->settings;
     trd_decoding_options *o = &s->decoding;
+    const int status = check_n_best(s);
+    if (status != STATUS_GO_ON) return status;
     trd_decoding_options_init(o, sizeof *o);
     o->beam_size = from->beam_size;
     o->patience = (float)from->patience;

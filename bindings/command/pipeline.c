@@ -31,12 +31,24 @@ void failure_set(failure *f, const char *format, ...)
     va_end(arguments);
 }
 
+/** Keep what the library said; it counts the examples of a call from 0, people the lines of the input from 1. */
+static void set_library_failure(failure *why, const chunk *c)
+{
+    const char *text = trd_last_error();
+    long long index;
+    int n = 0;
+    if (sscanf(text, "example %lld:%n", &index, &n) == 1 && n > 0)
+        failure_set(why, "line %lld:%s", (long long)c->first + index + 1, text + n);
+    else
+        failure_set(why, "%s", text);
+}
+
 static void run_chunk(pipeline *p, uint64_t turn)
 {
     const chunk *c = &p->slots[turn % p->n_slots];
     failure why = { 0 };
     trd_results *results = NULL;
-    if (p->steps->run(p->steps->context, c, &results) != TRD_OK) failure_set(&why, "%s", trd_last_error());
+    if (p->steps->run(p->steps->context, c, &results) != TRD_OK) set_library_failure(&why, c);
 
     pthread_mutex_lock(&p->mutex);
     while (p->n_written != turn) pthread_cond_wait(&p->changed, &p->mutex);

@@ -6,6 +6,7 @@
 #define TRANSLATES (USER_TRANSLATE | USER_CT2)
 #define SCORES (USER_SCORE | USER_CT2)
 #define BIG INT64_MAX
+#define MOST_BEAMS 65536   /* the library's limit of beam_size and num_hypotheses */
 
 #define MODEL "Model and device"
 #define FILES "Input and output"
@@ -49,7 +50,7 @@ const option_spec stream_options[STREAM_OPTIONS_N] = {
       "write 'score ||| text'" },
     { "with_tokens_score", OPTION_FLAG, NULL, NULL, NULL, AT(with_tokens_score), 0, 0, SCORES, FILES,
       "append ' ||| ' and the score of each token to scored lines" },
-    { "n_best", OPTION_COUNT, "N", NULL, "1", AT(n_best), 1, BIG, TRANSLATES, FILES, "hypotheses per example, best first" },
+    { "n_best", OPTION_COUNT, "N", NULL, "1", AT(n_best), 1, MOST_BEAMS, TRANSLATES, FILES, "hypotheses per example, best first" },
     { "batch_size", OPTION_COUNT, "N", NULL, "32", AT(batch_size), 0, INT32_MAX, ANY, FILES,
       "examples (or tokens) that a worker runs together" },
     { "batch_type", OPTION_CHOICE, "UNIT", "examples|tokens", "examples", AT(batch_type), 0, 0, ANY, FILES,
@@ -59,7 +60,7 @@ const option_spec stream_options[STREAM_OPTIONS_N] = {
     { "max_input_length", OPTION_COUNT, "N", NULL, "1024", AT(max_input_length), 0, BIG, ANY, FILES,
       "longer inputs are cut to this many tokens; 0: never" },
 
-    { "beam_size", OPTION_COUNT, "N", NULL, "2", AT(beam_size), 1, BIG, TRANSLATES, SEARCH, "beams; 1 is greedy search" },
+    { "beam_size", OPTION_COUNT, "N", NULL, "2", AT(beam_size), 1, MOST_BEAMS, TRANSLATES, SEARCH, "beams; 1 is greedy search" },
     { "patience", OPTION_REAL, "X", NULL, "1", AT(patience), 0, 0, TRANSLATES, SEARCH,
       "beam search ends with this times the beam size finished" },
     { "length_penalty", OPTION_REAL, "X", NULL, "1", AT(length_penalty), 0, 0, TRANSLATES, SEARCH,
