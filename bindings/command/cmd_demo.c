@@ -146,6 +146,19 @@ static void print_hypotheses(const char *word, const trd_result *result)
     }
 }
 
+/** Print a word as a shell reads it back, in quotes where it needs them. */
+static void print_shell_word(const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:@%";
+    if (word[strspn(word, plain)] == '\0') {
+        fputs(word, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *word != '\0'; word++) fputs(*word == '\'' ? "'\\''" : (const char[]){ *word, '\0' }, stdout);
+    putchar('\'');
+}
+
 static void print_text(const demo *d)
 {
     printf("Pronunciations by a Transformer inside this program, best first, with scores:\n\n");
@@ -163,7 +176,9 @@ static void print_text(const demo *d)
            d->device.n_threads, d->device.compute_type);
     printf("speed:  %.0f words per second (%zu %s in %.1f ms, beam %d)\n", words_per_second(d), d->letters.n,
            d->letters.n == 1 ? "word" : "words", d->seconds * 1e3, BEAM_SIZE);
-    printf("next:   treadle demo your own words\n");
+    fputs("next:   ", stdout);
+    print_shell_word(d->program->self);
+    fputs(" demo your own words\n", stdout);
 }
 
 static json_t *word_json(const demo *d, const char *word, const trd_result *result)

@@ -24,12 +24,14 @@ enum {
     STATUS_FAILED = 1,        /**< something went wrong while running */
     STATUS_USAGE = 2,         /**< the command line is wrong (1 when run as ct2-translator) */
     STATUS_INTERRUPTED = 130, /**< Ctrl-C */
-    STATUS_GO_ON = -1         /**< no exit code yet: returned by steps of a command */
+    STATUS_GO_ON = -1,        /**< no exit code yet: returned by steps of a command */
+    STATUS_TOLD = -2          /**< STATUS_FAILED; standard output may be broken too, which needs no further word */
 };
 
 /** How the program was started. */
 typedef struct invocation {
     char  name[64];      /**< "treadle", "treadle score", "ct2-translator": opens every message */
+    const char *self;    /**< the program as it was called: argv[0] */
     bool  as_ct2;        /**< run as ct2-translator: help on standard error, usage errors exit with 1 */
 } invocation;
 
@@ -102,7 +104,7 @@ void complain(const invocation *program, const char *format, ...) COMMAND_PRINTF
 int usage_error(const invocation *program, const char *format, ...) COMMAND_PRINTF(2, 3);
 /** complain() with what the library's last failed call said; returns STATUS_FAILED. */
 int library_error(const invocation *program);
-/** Flush standard output and report what went wrong with it. @return status, or STATUS_FAILED */
+/** Flush standard output and report what went wrong with it, unless told. @return the exit code: status, or STATUS_FAILED */
 int finish_output(const invocation *program, int status);
 
 /** How far apart two words are: edits (insert, delete, replace, swap of neighbours) from one to the other. */

@@ -4,6 +4,7 @@
  */
 #include "command.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 const subcommand *const *commands_all(size_t *n)
@@ -109,11 +110,23 @@ static int run_treadle(invocation *program, int argc, char **argv)
     return found->run(program, argc - 1, argv + 1);
 }
 
+/**
+ * Make sure that standard input, output and error are open: else the next file opened, a model or the cache, would take the
+ * number of a closed one and be read or written in its place. Using one that was closed still fails.
+ */
+static void open_standard_files(void)
+{
+    static const int modes[] = { O_WRONLY, O_RDONLY, O_RDWR };   /* the wrong way round, except for standard error */
+    for (int i = 0; i < 3; i++)
+        if (fcntl(i, F_GETFD) == -1) (void)open("/dev/null", modes[i]);
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_files();
     const char *self = argc > 0 && argv[0] != NULL ? argv[0] : "";
     const char *slash = strrchr(self, '/');
-    invocation program = { .name = "treadle" };
+    invocation program = { .name = "treadle", .self = self[0] != '\0' ? self : "treadle" };
     program.as_ct2 = strcmp(slash != NULL ? slash + 1 : self, "ct2-translator") == 0;
 
     int status;

@@ -41,8 +41,9 @@ int finish_output(const invocation *program, int status)
 {
     errno = 0;
     const bool failed = fflush(stdout) != 0 || ferror(stdout) != 0;
+    if (status == STATUS_TOLD) return STATUS_FAILED;
     if (!failed) return status;
-    if (errno != EPIPE) complain(program, "cannot write standard output: %s", strerror(errno));
+    if (errno != EPIPE) complain(program, "cannot write standard output: %s", strerror(errno != 0 ? errno : EIO));
     return status == STATUS_OK ? STATUS_FAILED : status;
 }
 

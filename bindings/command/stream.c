@@ -217,5 +217,6 @@ int stream_main(const invocation *program, const subcommand *command, int argc, 
     if (status == STATUS_GO_ON) status = stream_open_translator(&s);
     if (status == STATUS_GO_ON) status = open_output(&s);
     if (status == STATUS_GO_ON) status = run_stream(&s);
-    return close_stream(&s, status);
+    status = close_stream(&s, status);
+    return status == STATUS_FAILED ? STATUS_TOLD : status;
 }

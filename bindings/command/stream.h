@@ -77,7 +77,7 @@ struct stream {
     progress            progress;
 };
 
-/** Run translate, score or ct2-translator. */
+/** Run translate, score or ct2-translator. @return an exit code; STATUS_TOLD rather than STATUS_FAILED */
 int stream_main(const invocation *program, const subcommand *command, int argc, char **argv);
 
 extern const stream_task translate_task, score_task;

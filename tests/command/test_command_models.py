@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 
-from command_case import EXPECTED, MODEL, SHARED, CommandCase, main
+from command_case import EXPECTED, MODEL, PROGRAM, SHARED, CommandCase, main
 
 
 class Inspect(CommandCase):
@@ -60,7 +60,8 @@ class Devices(CommandCase):
         self.assertLessEqual(cpu["n_compute_units"], os.cpu_count())
         self.assertGreaterEqual(cpu["n_compute_units"], 1)
         self.assertGreater(cpu["memory_bytes"], 1 << 20)
-        self.assertIn("float32", cpu["compute_types"].split(","))
+        self.assertIn("float32", cpu["compute_types"])
+        self.assertIn("compute types: " + ",".join(cpu["compute_types"]), text.replace(", ", ","))
         for word in [cpu["id"], cpu["name"], cpu["isa"], *about["notes"]]:
             self.assertIn(word, text)
 
@@ -69,7 +70,17 @@ class Demo(CommandCase):
     def test_default_words(self):
         text = self.ok("demo")
         self.assertRegex(text, r"treadle +-0\.\d+  T R EH1 D AH0 L\n")
-        self.assertRegex(text, r"\ndevice: cpu:0, .+\nspeed:  \d+ words per second .*\nnext:   treadle demo ")
+        self.assertRegex(text, r"\ndevice: cpu:0, .+\nspeed:  \d+ words per second .*\nnext:   ")
+
+    def test_next_line_can_be_copied(self):
+        odd = self.folder / "it's a place"
+        odd.symlink_to(PROGRAM.parent)
+        for program, quoted in [(PROGRAM, False), (odd / "treadle", True)]:
+            text = subprocess.run([program, "demo"], stdout=subprocess.PIPE, check=True).stdout.decode()
+            line = text.splitlines()[-1].removeprefix("next:").strip()
+            self.assertEqual(line.startswith("'"), quoted, line)
+            again = subprocess.run(["sh", "-c", line], stdout=subprocess.PIPE, check=True).stdout.decode()
+            self.assertRegex(again, r"\nown +-0\.\d+  OW1 N\n")
 
     def test_words_and_scores(self):
         case = next(c for c in EXPECTED["cases"] if c["options"].get("beam_size") == 5 and c["options"].get("num_hypotheses", 1) > 1

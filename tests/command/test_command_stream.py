@@ -124,7 +124,13 @@ class Translate(CommandCase):
         self.assertAlmostEqual(zero, one * (len(base) + 1), delta=1e-4)
         self.assertEqual(self.translate("c X t\n", "--replace_unknowns=false"), self.translate("c X t\n"))
         self.assertEqual(len(self.translate(word, "--patience", "2", "--n_best", "4").splitlines()), 4)
-        self.fails(1, "translate", "--model", MODEL, "--n_best", "4", stdin=word.encode(), says="num_hypotheses")
+        self.fails(2, "translate", "--model", MODEL, "--n_best", "4", stdin=word.encode(),
+                   says="--n_best: 4 is more than --beam_size times --patience, which is 2")
+        self.fails(2, "translate", "--model", MODEL, "--n_best", "2", "--patience", ".6", stdin=word.encode(), says="which is 1")
+        for option in ["beam_size", "n_best"]:
+            self.fails(2, "translate", "--model", MODEL, f"--{option}", "1000000", says=f"--{option}: 1000000 is out of range: 1 to 65536")
+        samples = ["--n_best=4", "--beam_size=1", "--sampling_topk=0"]
+        self.assertEqual(len(self.translate(word, *samples).splitlines()), 4)
         self.fails(1, "translate", "--model", MODEL, "--end_token", "nosuch", stdin=word.encode(), says="nosuch")
         self.fails(1, "translate", "--model", MODEL, "--suppress_sequences", "T nosuch", stdin=word.encode(), says="nosuch")
         for option, value in [("patience", "0"), ("sampling_topp", "0"), ("repetition_penalty", "-1"), ("prefix_bias_beta", "1"),
@@ -174,7 +180,7 @@ class Translate(CommandCase):
         done = self.run_program("--task", "score", "--model", MODEL, "--src", source, "--tgt", target, name="ct2-translator")
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         self.assertRegex(done.stdout.decode(), r"^-0\.\d+ \|\|\| K AE1 T </s>\n$")
-        done = self.fails(1, "--model", MODEL, "--n_best", "9", stdin=b"c a t\n", name="ct2-translator", says="num_hypotheses")
+        done = self.fails(1, "--model", MODEL, "--n_best", "9", stdin=b"c a t\n", name="ct2-translator", says="--n_best: 9")
 
 
 class Score(CommandCase):
@@ -240,9 +246,37 @@ class Endings(CommandCase):
         text = letters(WORDS).encode()
         self.fails(1, "translate", "--model", MODEL, "--out", "/dev/full", stdin=text,
                    says="cannot write /dev/full: No space left on device")
-        with open("/dev/full", "wb") as full:
-            self.fails(1, "translate", "--model", MODEL, "--json", stdin=text, stdout=full,
-                       says="cannot write standard output: No space left on device")
+        source, target = self.file("s", letters(WORDS[:2])), self.file("t", "T\nT\n")
+        for options in [["translate"], ["translate", "--json"], ["score", "--src", source, "--tgt", target]]:
+            with open("/dev/full", "wb") as full:
+                done = self.run_program(*options, "--model", MODEL, stdin=text, stdout=full)
+            self.assertEqual((done.returncode, done.stderr.decode()),
+                             (1, f"treadle {options[0]}: cannot write standard output: No space left on device\n"))
+
+    def test_closed_output(self):
+        source, target = self.file("s", letters(WORDS[:2])), self.file("t", "T\nT\n")
+        for options in [["translate"], ["translate", "--json"], ["score", "--tgt", target]]:
+            done = self.run_program(*options, "--model", MODEL, "--src", source, preexec_fn=lambda: os.close(1))
+            self.assertEqual((done.returncode, done.stderr.decode()),
+                             (1, f"treadle {options[0]}: cannot write standard output: Bad file descriptor\n"))
+        self.assertEqual(source.read_text(), letters(WORDS[:2]))
+        out = self.folder / "out"       # which must not take the number of standard output
+        self.ok("translate", "--model", MODEL, "--beam_size=1", "--src", source, "--out", out, preexec_fn=lambda: os.close(1))
+        self.assertEqual(out.read_text().splitlines(), WANTED[:2])
+
+    def test_the_line_that_fails(self):
+        bad = "a " * 600 + "\n"
+        for n, options in [(700, ["--batch_size=8", "--max_decoding_length=1"]), (0, []), (40, ["--batch_size=8", "--inter_threads=2"]),
+                           (20, ["--batch_type=tokens", "--batch_size=40"])]:
+            source = self.file("s", "c a\n" * n + bad + "c a\n" * 5)
+            message = f"line {n + 1}: No position encodings are defined"
+            done = self.fails(1, "translate", "--model", MODEL, "--beam_size=1", "--src", source, *options, says=message)
+            self.assertNotIn(b"example", done.stderr)
+            if "--max_decoding_length=1" not in options:
+                target = self.file("t", "K\n" * (n + 6))
+                self.fails(1, "score", "--model", MODEL, "--src", source, "--tgt", target, *options, says=message)
+        source, target = self.file("s", "c a\n" * 60), self.file("t", "K\n" * 45 + bad.replace("a", "K") + "K\n" * 14)
+        self.fails(1, "score", "--model", MODEL, "--src", source, "--tgt", target, "--batch_size=2", "--max_input_length=0", says="line 46: ")
 
     def test_results_come_before_the_input_ends(self):
         process = self.start("--read_batch_size", "1", stdout=subprocess.PIPE)
