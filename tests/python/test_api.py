@@ -85,6 +85,21 @@ def test_devices(treadle, device):
     assert translator.device == "cpu"
 
 
+def test_cuda_devices_are_counted(treadle):
+    count = treadle.get_cuda_device_count()
+    assert isinstance(count, int) and count >= 0
+    if count == 0:
+        with pytest.raises(ValueError):
+            treadle.Translator(PHONEMES, device="cuda")
+
+
+def test_tensor_parallel_is_nothing_on_a_cpu(treadle):
+    if is_original(treadle):
+        pytest.skip("a build with CUDA refuses it")
+    parallel, plain = (treadle.Translator(PHONEMES, tensor_parallel=on) for on in (True, False))
+    assert parallel.translate_batch([WORD])[0].hypotheses == plain.translate_batch([WORD])[0].hypotheses
+
+
 def test_compute_types(treadle):
     with pytest.raises(ValueError, match="compute type"):
         treadle.Translator(PHONEMES, compute_type="float64")
@@ -416,6 +431,13 @@ def test_results_outlive_the_translator(treadle):
     assert result.hypotheses[0] and result.attention[0]
 
 
+def test_what_an_end_token_may_be(treadle, translator):
+    if is_original(treadle):
+        pytest.skip("the original prints its signature")
+    with pytest.raises(TypeError, match="end_token must be a str or a list of str or int, not int"):
+        translator.translate_batch([WORD], end_token=500)
+
+
 def test_what_is_missing_says_so(treadle, translator):
     if is_original(treadle):
         pytest.skip("the original has it")
@@ -423,6 +445,14 @@ def test_what_is_missing_says_so(treadle, translator):
                        (lambda: translator.score_batch([WORD], [["T"]], asynchronous=True), "asynchronous"),
                        (lambda: translator.translate_file("a", "b"), "translate_file"),
                        (lambda: translator.unload_model(), "unload_model"), (lambda: translator.load_model(), "load_model"),
-                       (lambda: treadle.Generator(PHONEMES), "Generator"), (lambda: treadle.Encoder(PHONEMES), "Encoder")):
+                       (lambda: translator.score_file("a", "b", "c"), "score_file"),
+                       (lambda: translator.translate_iterable([WORD]), "translate_iterable"),
+                       (lambda: translator.score_iterable([WORD], [["T"]]), "score_iterable"),
+                       (lambda: translator.generate_tokens(WORD), "generate_tokens"),
+                       (lambda: treadle.Generator(PHONEMES), "Generator"), (lambda: treadle.Encoder(PHONEMES), "Encoder"),
+                       (lambda: treadle.StorageView((1,)), "StorageView"),
+                       (lambda: treadle.models.Whisper(PHONEMES), "treadle.models.Whisper "),
+                       (lambda: treadle.models.Wav2Vec2(PHONEMES), "treadle.models.Wav2Vec2 "),
+                       (lambda: treadle.models.Wav2Vec2Bert(PHONEMES), "treadle.models.Wav2Vec2Bert ")):
         with pytest.raises(NotImplementedError, match=name):
             call()

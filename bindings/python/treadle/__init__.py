@@ -6,7 +6,8 @@
     print(results[0].hypotheses[0])
 """
 
-from ._devices import get_supported_compute_types
+from . import models
+from ._devices import get_cuda_device_count, get_supported_compute_types
 from ._library import lib as _lib, text as _text
 from ._missing import Encoder, Generator, StorageView
 from ._results import GenerationStepResult, ScoringResult, TranslationResult
@@ -17,5 +18,5 @@ __version__ = _text(_lib.trd_version())
 
 __all__ = [
     "Encoder", "GenerationStepResult", "Generator", "ScoringResult", "StorageView", "TranslationResult", "Translator",
-    "contains_model", "get_supported_compute_types", "set_random_seed",
+    "contains_model", "get_cuda_device_count", "get_supported_compute_types", "models", "set_random_seed",
 ]

@@ -83,12 +83,12 @@ def boolean(value: Any, name: str) -> bool:
         raise _wrong(name, "a bool", value) from None
 
 
-def sequence(value: Any, name: str, of: str) -> Sequence[Any]:
-    """A list, a tuple or what behaves like one: no text, no mapping, no set, no iterator."""
+def sequence(value: Any, name: str, of: str, also: str = "") -> Sequence[Any]:
+    """A list, a tuple or what behaves like one: no text, no mapping, no set, no iterator. `also` says what the caller takes besides."""
     if isinstance(value, (list, tuple)):
         return value
     if isinstance(value, (str, bytes, dict)) or not (hasattr(value, "__len__") and hasattr(value, "__getitem__")):
-        raise _wrong(name, "a list of %s" % of, value)
+        raise _wrong(name, "%sa list of %s" % (also, of), value)
     return [value[i] for i in range(len(value))]
 
 

@@ -141,12 +141,13 @@ class Translator:
           device: "cpu" or "auto".
           device_index: Indices of the devices; only 0 on the CPU.
           compute_type: One of default, auto, float32, float16, bfloat16, int16, int8, int8_float32, int8_float16,
-            int8_bfloat16, or a dict of device names to these.
+            int8_bfloat16, or a dict of device names to these. "default", "auto" and "float32" work for every stored
+            type; the others are refused until there are kernels for them (get_supported_compute_types tells).
           inter_threads: Workers for each device index.
           intra_threads: Threads of each worker; 0 chooses.
           max_queued_batches: Bound of the waiting work: 0 automatic, > 0 exact, < 0 unbounded.
           flash_attention: GPU only.
-          tensor_parallel: GPU only; ignored on the CPU.
+          tensor_parallel: GPU only; on the CPU accepted, shown by the property of that name, and without effect.
           files: Load the model from memory: file names to bytes or file-like objects, which may be closed afterwards.
 
         Raises:
@@ -453,7 +454,7 @@ class _DecodingCall:
                 return
             sequences = Sequences([[arguments.utf8(value, "end_token")]])
         else:
-            items = arguments.sequence(value, "end_token", "str or int")
+            items = arguments.sequence(value, "end_token", "str or int", also="a str or ")
             if items and hasattr(items[0], "__index__"):
                 sequences = Sequences(ids=[arguments.integer(i, "end_token", 0, 2**31 - 1) for i in items])
             else:
