@@ -24,7 +24,17 @@ export PKG_CONFIG_PATH LD_LIBRARY_PATH
 build=$(grep -m 1 '^cc -o translate ' "$readme") || fail 'README.md has no line that compiles it'
 (cd "$work" && sh -c "CFLAGS='-Wall -Wextra'; $build")
 got=$(cd "$TREADLE_SOURCE" && "$work/translate")
-[ "$got" = "$want " ] || fail "printed \"$got\", wanted \"$want \""
+[ "$got" = "$want" ] || fail "printed \"$got\", wanted \"$want\""
+[ "$(cd "$TREADLE_SOURCE" && "$work/translate" | wc -l)" = 1 ] || fail 'what it prints is not one line'
+
+# The line of the shell that translates, with the program of this build.
+shell=$(sed -n 's/^echo .*build\/release\/treadle translate /&/p' "$readme" | head -n 1)
+[ -n "$shell" ] || fail 'README.md has no line of the shell that translates'
+if [ -x "$TREADLE_BUILD/treadle" ]; then
+    shell=$(printf '%s\n' "$shell" | sed "s|build/release/treadle|'$TREADLE_BUILD/treadle'|")
+    got=$(cd "$TREADLE_SOURCE" && sh -c "$shell")
+    [ "$got" = "$want" ] || fail "the line of the shell printed \"$got\""
+fi
 
 # The Python program, with the package of the build tree.
 if [ -d "$TREADLE_BUILD/python/treadle" ]; then
