@@ -1,5 +1,7 @@
 """What `cmake --install` brings for the program: it runs from there, with its second name, manual and completions."""
 import os
+import pathlib
+import shutil
 import subprocess
 
 from command_case import CommandCase, main
@@ -26,6 +28,17 @@ class Install(CommandCase):
                                     env=variables, input=b"c a t\n", stdout=subprocess.PIPE, check=True)
         self.assertEqual(translated.stdout, b"K AE1 T\n")
         subprocess.run(["bash", "-n", prefix / "share/bash-completion/completions/treadle"], check=True)
+
+    def test_target_of_the_program_is_enough(self):
+        """What `./dev demo` builds can be installed: completions and the static library belong to that target."""
+        build = pathlib.Path(os.environ["TREADLE_TEST_BUILD"])
+        ninja = shutil.which("ninja")
+        if ninja is None or not (build / "build.ninja").exists():
+            self.skipTest("not built with Ninja")
+        commands = subprocess.run([ninja, "-C", build, "-t", "commands", "treadle_command"], stdout=subprocess.PIPE,
+                                  check=True).stdout.decode()
+        for word in ["completion bash >", "completion zsh >", "completion fish >", "libtreadle.a"]:
+            self.assertIn(word, commands)
 
 
 if __name__ == "__main__":

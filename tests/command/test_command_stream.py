@@ -264,6 +264,12 @@ class Endings(CommandCase):
         self.ok("translate", "--model", MODEL, "--beam_size=1", "--src", source, "--out", out, preexec_fn=lambda: os.close(1))
         self.assertEqual(out.read_text().splitlines(), WANTED[:2])
 
+    def test_closed_input(self):
+        target = self.file("t", "K\n" * 3)          # which must not take the number of standard input
+        done = self.run_program("translate", "--model", MODEL, "--tgt", target, preexec_fn=lambda: os.close(0))
+        self.assertEqual((done.returncode, done.stdout, done.stderr.decode()),
+                         (1, b"", "treadle translate: cannot read standard input: Bad file descriptor\n"))
+
     def test_the_line_that_fails(self):
         bad = "a " * 600 + "\n"
         for n, options in [(700, ["--batch_size=8", "--max_decoding_length=1"]), (0, []), (40, ["--batch_size=8", "--inter_threads=2"]),
