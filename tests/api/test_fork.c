@@ -59,6 +59,13 @@ static void *keep_busy(void *unused)
 
 int main(void)
 {
+#if defined(__SANITIZE_THREAD__)
+    SKIP("the thread sanitizer does not let a forked child start threads");
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+    SKIP("the thread sanitizer does not let a forked child start threads");
+#endif
+#endif
     (void)snprintf(folder, sizeof folder, "%s", rig_folder("TREADLE_TEST_MODELS", "g2p-en"));
     translator = rig_translator(folder, 2);
     translate(translator);
