@@ -9,22 +9,6 @@
 
 #include "api/api_rig.h"
 
-#if defined(__has_feature)
-#define HAS_FEATURE(feature) __has_feature(feature)
-#else
-#define HAS_FEATURE(feature) 0
-#endif
-#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
-#define UNDER_THREAD_SANITIZER 1
-#else
-#define UNDER_THREAD_SANITIZER 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
-#define UNDER_ADDRESS_SANITIZER 1
-#else
-#define UNDER_ADDRESS_SANITIZER 0
-#endif
-
 static trd_translator *translator;
 static char folder[4096];
 static atomic_bool stop;
