@@ -1,7 +1,8 @@
 /*
  * backend.h: the seam between the layers (nn) and what computes. A back end is one const table of functions; operations are
  * recorded once into a plan and the plan runs step after step, with everything that changes between steps read from
- * the step block (counts, ids, positions, block tables, per-row parameters).
+ * the step block (counts, ids, positions, block tables, per-row parameters). Activations are f32; weights and keys and values
+ * have types.
  *
  * Words: a *step* runs *segments* (row, number of new tokens). "tokens" below are the new tokens of the step, packed.
  */
@@ -12,15 +13,18 @@
 
 #include "core/status.h"
 
-#define TRDI_BACKEND_ABI 1
+#define TRDI_BACKEND_ABI 2
 
-/** Memory of a device: buffer + byte offset. buffer NULL = operand absent. Alignment: 64 bytes for whole buffers. */
+/** Memory of a device: the back end's buffer + byte offset. buffer NULL = operand absent. Alignment: 64 bytes for whole buffers. */
 typedef struct trdi_span {
     void  *buffer;
     size_t offset;
 } trdi_span;
 
-/** Where a buffer lives. STEP is written by the host before each run; RESULT is read by it after. */
+/**
+ * Where a buffer lives. STEP and RESULT have a host address (buffer_host). plan_run() carries the STEP buffers of its plan to the device
+ * before the first operation, and its RESULT buffers back after the last; the host may touch either again once queue_wait() returned.
+ */
 typedef enum trdi_memory { TRDI_MEMORY_DEVICE, TRDI_MEMORY_STEP, TRDI_MEMORY_RESULT } trdi_memory;
 
 /** The numbers that change from step to step, by index into trdi_step.counts. */
@@ -56,7 +60,7 @@ typedef enum trdi_op_kind {
     TRDI_N_OPS
 } trdi_op_kind;
 
-/** Element values of activations are f32 in ABI 1. All strides are in elements. "n" = counts[count] rows are processed. */
+/** All strides are in elements. "n" = counts[count] rows are processed. */
 
 /** y[t][0..width) (+)= scale * table[ids[t]] ; 0 where zero_start and positions[t] == 0. */
 typedef struct trdi_op_embed {
@@ -92,7 +96,11 @@ typedef struct trdi_op_norm {
     bool      gain_plus_one;
 } trdi_op_norm;
 
-/** y[r][0..out) = act(x[r][0..in) . W^T + bias) * multiplier + residual; each part optional. y may be residual or multiplier, not x. */
+/**
+ * y[r][0..out) = act(x[r][0..in) . W^T + bias) * multiplier + residual; each part optional. y may be residual or multiplier, not x.
+ * With an I8 weight, row r of x is first quantised: a = 127 / max|x[r]| (1 if all are zero), q = round(x a), to even or towards zero as the
+ * weight says; the sum is exact in i32, then sum * (1 / a) / scale + bias.
+ */
 typedef struct trdi_op_linear {
     void     *weight;         /**< prepared with layout LINEAR; its bias was prepared with it */
     trdi_span x, y, multiplier, residual;
@@ -127,11 +135,12 @@ typedef struct trdi_op_rotary {
 
 /**
  * Paged cache: block b of a layer starts at byte layer_offset + b * block_stride of the pool and holds
- * K [n_heads_kv][block_tokens][head_dim], then V likewise (f32). Position p of a row is slot p % block_tokens of block
- * table[table_offsets[row] + p / block_tokens].
+ * K [n_heads_kv][block_tokens][head_dim], then V likewise. Position p of a row is slot p % block_tokens of block
+ * table[table_offsets[row] + p / block_tokens]. What is stored is rounded to dtype, half to even.
  */
 typedef struct trdi_kv_layout {
     trdi_span pool;
+    trd_dtype dtype;          /**< of keys and values: F32 or F16 */
     size_t    layer_offset, block_stride;
     int64_t   block_tokens, n_heads_kv, head_dim;
     trdi_span table;          /**< i32, flat */
@@ -281,32 +290,69 @@ void trdi_op_cost(const trdi_op *op, int64_t n, double *flops, double *bytes);
 /** How a weight is laid out when prepared. */
 typedef enum trdi_weight_layout { TRDI_LAYOUT_LINEAR, TRDI_LAYOUT_EMBEDDING } trdi_weight_layout;
 
-/** A weight before preparation, given row by row so that no full f32 copy is needed. */
+/** A weight before preparation, given row by row so that no second full copy is needed. */
 typedef struct trdi_weight_source {
     trdi_weight_layout layout;
+    trd_dtype dtype;          /**< of the prepared form: F32, F16 (rounded half to even) or I8 */
+    bool    truncate;         /**< I8: activations are truncated towards zero instead of rounded half to even */
     int64_t rows, cols;       /**< LINEAR: out, in */
     /** Read f32 rows first .. first+n-1 into out [n][cols]. */
     void (*read)(const void *context, int64_t first, int64_t n, float *out);
+    /** dtype I8: read rows as integers -127..127 into out [n][cols], and scales [n]: value = integer / scale. */
+    void (*read_i8)(const void *context, int64_t first, int64_t n, int8_t *out, float *scales);
     const void *context;
     const float *bias;        /**< [rows] or NULL */
     /** Bytes prepared earlier (weight_data() of such a weight, 64-byte aligned, kept alive by the caller): used in place; NULL = prepare. */
     const void *prepared;
 } trdi_weight_source;
 
+typedef enum trdi_device_type { TRDI_DEVICE_CPU, TRDI_DEVICE_GPU, TRDI_DEVICE_ACCELERATOR } trdi_device_type;
+
+/** What a device computes efficiently, as bits; and what kind it is, for the resolution of compute types. */
+enum {
+    TRDI_TYPES_INT8 = 1u,
+    TRDI_TYPES_INT16 = 2u,
+    TRDI_TYPES_F16 = 4u,
+    TRDI_TYPES_BF16 = 8u,
+    TRDI_TYPES_CPU = 16u,
+    TRDI_TYPES_GPU = 32u
+};
+
+/** What is known of a device without opening it. Plain data: it crosses processes and is compared bytewise after zeroing. */
 typedef struct trdi_device_facts {
-    char    id[32], name[128], isa[32];
+    char    id[32];           /**< "opencl:0": the back end's name and its number there */
+    char    name[128], isa[32];
+    char    platform[96];     /**< OpenCL: the platform's name; "" on the CPU */
+    char    driver[128];      /**< version of the driver; "" on the CPU */
+    char    pci[16];          /**< "0000:65:00.0"; "" = not on PCI, or not told */
+    char    features[192];    /**< optional features found, space separated: "fp16 fp64 subgroups dp4a command-buffer" */
+    char    unusable[160];    /**< why it cannot be used; "" = usable */
+    trdi_device_type type;
+    uint32_t compute_types;   /**< TRDI_TYPES_* */
     int64_t n_compute_units, memory_bytes;
-    const char *unusable;     /**< static; "" = usable */
+    int64_t max_buffer_bytes; /**< largest single buffer; 0 = as memory */
+    int64_t local_bytes;      /**< local memory of a group; 0 = none */
 } trdi_device_facts;
 
 typedef struct trdi_queue_options {
-    int32_t n_threads;        /**< CPU: team size, >= 1 */
+    int32_t n_threads;        /**< CPU: team size, >= 1; others ignore it */
     /** CPU: called once on every team thread, to bind it; may be NULL. */
     void  (*thread_start)(void *context, int32_t thread);
     void   *thread_context;
 } trdi_queue_options;
 
-/** One const table per back end. NULL = not offered. */
+/** Which kernels a plan may use. REPRODUCIBLE: a row's bits depend on neither its neighbours nor the number of rows. */
+typedef enum trdi_numerics { TRDI_NUMERICS_AUTO, TRDI_NUMERICS_REPRODUCIBLE, TRDI_NUMERICS_FAST } trdi_numerics;
+
+typedef struct trdi_plan_options {
+    trdi_numerics numerics;   /**< AUTO: reproducible on CPU-type devices, fast on others */
+} trdi_plan_options;
+
+/**
+ * One const table per back end. NULL = not offered. Everything runs in the order of its queue; two queues are ordered by events alone.
+ * A queue serves one thread at a time. A plan runs on one queue at a time; it, its buffers and its weights may be freed while a run is still
+ * under way: the back end keeps what the run needs.
+ */
 typedef struct trdi_backend_ops {
     uint32_t    abi;                                      /* TRDI_BACKEND_ABI */
     const char *name;                                     /* "cpu" */
@@ -316,23 +362,52 @@ typedef struct trdi_backend_ops {
     trd_status (*buffer_alloc)(void *device, size_t bytes, trdi_memory kind, void **buffer);
     void       (*buffer_free)(void *buffer);
     void      *(*buffer_host)(void *buffer);              /* host address of STEP and RESULT (CPU: all) memory; else NULL */
-    trd_status (*copy)(void *queue, trdi_span dst, trdi_span src, size_t bytes);      /* in queue order */
+    trd_status (*copy)(void *queue, trdi_span dst, trdi_span src, size_t bytes);      /* between DEVICE buffers of one device; may overlap only if equal */
+    trd_status (*write)(void *queue, trdi_span dst, const void *src, size_t bytes);   /* host to device; src may be reused on return */
     trd_status (*read)(void *queue, void *dst, trdi_span src, size_t bytes);          /* device to host; blocks */
     trd_status (*queue_create)(void *device, const trdi_queue_options *options, void **queue);
-    void       (*queue_destroy)(void *queue);
-    bool       (*supports)(const void *device, const trdi_op *op);                    /* true = a plan takes this shape */
+    void       (*queue_destroy)(void *queue);             /* waits for what is under way */
+    trd_status (*queue_wait)(void *queue);                /* until all is done; the first failure since the last wait */
+    trd_status (*event_record)(void *queue, void **event);/* passes when everything before it on the queue is done */
+    trd_status (*event_wait)(void *queue, void *event);   /* what follows on the queue waits; queue NULL: this thread waits */
+    trd_status (*event_done)(void *event, bool *done);
+    void       (*event_free)(void *event);
+    bool       (*supports)(const void *device, const trdi_op *op);                    /* true = a plan takes this shape; looks at no buffer's contents */
     size_t     (*weight_bytes)(const void *device, const trdi_weight_source *source); /* of the prepared form */
     trd_status (*weight_prepare)(void *device, const trdi_weight_source *source, void **weight);
     const void *(*weight_data)(const void *weight);       /* prepared bytes for a cache file; NULL = cannot be kept */
     void       (*weight_free)(void *weight);
     uint32_t    weight_layout_version;                    /* part of the cache file's name */
-    trd_status (*plan_create)(void *device, const trdi_op *ops, size_t n_ops, void **plan);  /* ops are copied */
+    trd_status (*plan_create)(void *device, const trdi_op *ops, size_t n_ops, const trdi_plan_options *options, void **plan);  /* ops are copied */
     trd_status (*plan_run)(void *queue, void *plan, const trdi_step *step);           /* returns when done (CPU) or enqueued */
-    trd_status (*queue_wait)(void *queue);
     void       (*plan_destroy)(void *plan);
 } trdi_backend_ops;
 
 /** The CPU back end: always there; it is the reference. */
 const trdi_backend_ops *trdi_backend_cpu(void);
+
+/** NULL if the operation is well formed, else what is wrong with it; static. Looks at sizes and presence, not at weights. */
+const char *trdi_op_refusal(const trdi_op *op);
+
+/* ---- Modules ---- */
+
+/** What the library gives a back end that was loaded at run time; lives as long as the process. */
+typedef struct trdi_backend_host {
+    uint32_t abi;                                         /* TRDI_BACKEND_ABI */
+    void *(*alloc)(size_t bytes);                         /* as trdi_alloc() */
+    void  (*free)(void *memory);
+    trd_status (*fail)(trd_status code, const char *text);        /* as trdi_fail() and trdi_fail_within() with a ready text */
+    trd_status (*fail_within)(trd_status code, const char *text);
+    bool  (*log_enabled)(trd_log_level level);
+    void  (*log)(trd_log_level level, const char *text);
+    const char *version;                                  /* of the library */
+} trdi_backend_host;
+
+/**
+ * What a module exports, under the name TRDI_BACKEND_ENTRY. Called once. Modules are never unloaded.
+ * @return TRD_E_UNSUPPORTED, with a text, when abi is not the module's own or a vendor's library is missing
+ */
+typedef trd_status trdi_backend_entry(uint32_t abi, const trdi_backend_host *host, const trdi_backend_ops **ops);
+#define TRDI_BACKEND_ENTRY "trd_backend_entry"
 
 #endif

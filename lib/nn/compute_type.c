@@ -16,11 +16,6 @@ static const char *const names[TRDI_N_COMPUTE_TYPES] = {
     [TRDI_COMPUTE_INT8_BFLOAT16] = "int8_bfloat16",
 };
 
-/** What each back end computes efficiently. */
-static const struct { const char *backend; uint32_t types; } devices[] = {
-    { "cpu", TRDI_TYPES_CPU },
-};
-
 typedef struct choice {
     trdi_compute_type type;
     uint32_t needs;           /**< all these bits */
@@ -65,13 +60,6 @@ static const choice rows[N_ROWS][MAX_CHOICES] = {
 const char *trdi_compute_type_name(trdi_compute_type type)
 {
     return names[type];
-}
-
-uint32_t trdi_compute_types_of(const char *backend)
-{
-    for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++)
-        if (strcmp(devices[i].backend, backend) == 0) return devices[i].types;
-    return 0;
 }
 
 static trdi_compute_type first_choice(int row, uint32_t types)

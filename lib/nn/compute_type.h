@@ -2,7 +2,7 @@
 #ifndef TRDI_COMPUTE_TYPE_H
 #define TRDI_COMPUTE_TYPE_H
 
-#include "core/status.h"
+#include "backend/backend.h"
 
 /** A pair of weight type and float type. */
 typedef enum trdi_compute_type {
@@ -16,28 +16,15 @@ typedef enum trdi_compute_type {
     TRDI_N_COMPUTE_TYPES
 } trdi_compute_type;
 
-/** What a kind of device computes efficiently, as bits. */
-enum {
-    TRDI_TYPES_INT8 = 1u,
-    TRDI_TYPES_INT16 = 2u,
-    TRDI_TYPES_F16 = 4u,
-    TRDI_TYPES_BF16 = 8u,
-    TRDI_TYPES_CPU = 16u,
-    TRDI_TYPES_GPU = 32u
-};
-
 /** "float32" ...; static. */
 const char *trdi_compute_type_name(trdi_compute_type type);
-
-/** Types of a back end, by its name ("cpu"). */
-uint32_t trdi_compute_types_of(const char *backend);
 
 /**
  * The type that a request gives on a device.
  *
  * @param requested  a name, "int8", "auto", "default", or NULL = "default"
  * @param stored     compute type of the stored weights
- * @param types      bits of trdi_compute_types_of()
+ * @param types      TRDI_TYPES_* of the device
  * @return TRD_OK; TRD_E_INVALID for an unknown name; TRD_E_UNSUPPORTED if the request is explicit and the device lacks it
  */
 trd_status trdi_compute_type_resolve(const char *requested, const char *stored, uint32_t types, trdi_compute_type *out);

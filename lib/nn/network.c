@@ -15,7 +15,7 @@
 static trd_status resolve_type(trdi_network *network, const char *requested)
 {
     const char *stored = trdi_model_stored_type(network->model);
-    const uint32_t types = trdi_compute_types_of(network->device->ops->name);
+    const uint32_t types = network->device->facts.compute_types;
     TRDI_TRY(trdi_compute_type_resolve(requested, stored, types, &network->compute_type));
     const char *name = trdi_compute_type_name(network->compute_type);
     trdi_compute_type fallback;

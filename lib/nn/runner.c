@@ -90,10 +90,11 @@ static trd_status ensure_plan(trdi_runner *runner, trdi_stage stage, uint32_t fe
 {
     void **plan = &runner->plans[stage][features];
     if (*plan == NULL) {
+        const trdi_plan_options options = { .numerics = TRDI_NUMERICS_AUTO };
         trdi_recorder recorder;
         trd_status status = trdi_record_stage(&recorder, runner->network, &runner->places, stage, features);
         if (status == TRD_OK)
-            status = ops_of(runner)->plan_create(runner->network->device->impl, recorder.ops, recorder.n_ops, plan);
+            status = ops_of(runner)->plan_create(runner->network->device->impl, recorder.ops, recorder.n_ops, &options, plan);
         trdi_free(recorder.ops);
         TRDI_TRY(status);
     }

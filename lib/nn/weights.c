@@ -72,20 +72,16 @@ void trdi_weights_fill_constants(const trdi_weights *weights, float *out)
     }
 }
 
-/** Copy to memory that the host cannot address: through a STEP buffer and a queue of the moment. */
-static trd_status upload_staged(const trdi_weights *weights, const float *values, size_t bytes)
+/** Copy to memory that the host cannot address: by a queue of the moment. */
+static trd_status upload_queued(const trdi_weights *weights, const float *values, size_t bytes)
 {
     const trdi_backend_ops *ops = weights->ops;
-    void *staging = NULL, *queue = NULL;
-    trd_status status = ops->buffer_alloc(weights->device, bytes, TRDI_MEMORY_STEP, &staging);
-    if (status == TRD_OK) status = ops->queue_create(weights->device, &(trdi_queue_options){ .n_threads = 1 }, &queue);
-    if (status == TRD_OK) {
-        memcpy(ops->buffer_host(staging), values, bytes);
-        status = ops->copy(queue, (trdi_span){ weights->constant_buffer, 0 }, (trdi_span){ staging, 0 }, bytes);
-    }
-    if (status == TRD_OK) status = ops->queue_wait(queue);
-    if (queue != NULL) ops->queue_destroy(queue);
-    if (staging != NULL) ops->buffer_free(staging);
+    void *queue;
+    TRDI_TRY(ops->queue_create(weights->device, &(trdi_queue_options){ .n_threads = 1 }, &queue));
+    trd_status status = ops->write(queue, (trdi_span){ weights->constant_buffer, 0 }, values, bytes);
+    const trd_status waited = ops->queue_wait(queue);
+    if (status == TRD_OK) status = waited;
+    ops->queue_destroy(queue);
     return status;
 }
 
@@ -95,7 +91,7 @@ trd_status trdi_weights_upload_constants(trdi_weights *weights, const float *val
     if (bytes == 0) return TRD_OK;
     TRDI_TRY(weights->ops->buffer_alloc(weights->device, bytes, TRDI_MEMORY_DEVICE, &weights->constant_buffer));
     void *host = weights->ops->buffer_host(weights->constant_buffer);
-    if (host == NULL) return upload_staged(weights, values, bytes);
+    if (host == NULL) return upload_queued(weights, values, bytes);
     memcpy(host, values, bytes);
     return TRD_OK;
 }
@@ -113,6 +109,7 @@ trdi_weight_source trdi_weights_source(const trdi_weights *weights, size_t use, 
     const trdi_constant *bias = u->bias != NULL ? find_constant(weights, TRDI_CONSTANT_TENSOR, u->bias) : NULL;
     return (trdi_weight_source){
         .layout = u->layout,
+        .dtype = TRD_DTYPE_F32,
         .rows = trdi_tensor_rows(u->tensor),
         .cols = u->tensor->dims[u->tensor->rank - 1],
         .read = read_rows,

@@ -132,7 +132,7 @@ static inline trd_status rig_run(const rig *r, const trdi_op *op, int64_t n)
     trdi_step step = { .counts = { [TRDI_COUNT_ONE] = 1 } };
     step.counts[op->count] = n;
     void *plan;
-    const trd_status made = r->ops->plan_create(r->device, op, 1, &plan);
+    const trd_status made = r->ops->plan_create(r->device, op, 1, NULL, &plan);
     if (made != TRD_OK) return made;
     const trd_status status = r->ops->plan_run(r->queue, plan, &step);
     if (status == TRD_OK) CHECK_OK(r->ops->queue_wait(r->queue));

@@ -72,7 +72,7 @@ static void many_operations(rig *r)
         for (int64_t e = 0; e < want.n; e++) want.data[e] += 1.0f;
     }
     void *plan;
-    CHECK_OK(r->ops->plan_create(r->device, c->ops, STEPS, &plan));
+    CHECK_OK(r->ops->plan_create(r->device, c->ops, STEPS, NULL, &plan));
     memset(c->ops, 0x77, sizeof c->ops);        /* the plan has copied them */
     atomic_bool stop = false;
     const trdi_step step = { .counts = { [TRDI_COUNT_ONE] = 1, [TRDI_COUNT_TOKENS] = N }, .abort = &stop };
@@ -104,7 +104,7 @@ static void abort_between(rig *r)
             .y_stride = WIDTH, .parameter = 1.0f } };
     }
     void *plan;
-    CHECK_OK(r->ops->plan_create(r->device, ops, 3, &plan));
+    CHECK_OK(r->ops->plan_create(r->device, ops, 3, NULL, &plan));
     const trdi_step step = { .counts = { [TRDI_COUNT_TOKENS] = 1, [TRDI_COUNT_COPIES] = 1 }, .abort = (atomic_bool *)(void *)pool };
     CHECK_FAILS(r->ops->plan_run(r->queue, plan, &step), TRD_E_CANCELLED, "cancelled");
     for (int64_t i = 0; i < WIDTH; i++) CHECK(isnan(y.data[WIDTH + i]));
@@ -130,7 +130,7 @@ static void threads_and_control(void)
     CHECK_OK(r.ops->queue_create(r.device, &options, &r.queue));
     chain *c = chain_new();
     void *plan;
-    CHECK_OK(r.ops->plan_create(r.device, c->ops, STEPS, &plan));
+    CHECK_OK(r.ops->plan_create(r.device, c->ops, STEPS, NULL, &plan));
     const trdi_step step = { .counts = { [TRDI_COUNT_TOKENS] = N } };
     array before = array_copy(&c->a), first = { 0 };
     CHECK(fesetround(FE_UPWARD) == 0);
@@ -204,7 +204,7 @@ static void refused(const rig *r, trdi_op op, const char *why)
 {
     void *plan;
     CHECK(!r->ops->supports(r->device, &op));
-    CHECK_FAILS(r->ops->plan_create(r->device, &op, 1, &plan), TRD_E_UNSUPPORTED, why);
+    CHECK_FAILS(r->ops->plan_create(r->device, &op, 1, NULL, &plan), TRD_E_UNSUPPORTED, why);
     CHECK(plan == NULL);
 }
 
@@ -271,7 +271,7 @@ static trd_status whole_life(const trdi_op *attention)
     if (status == TRD_OK) status = ops->buffer_alloc(device, 10, TRDI_MEMORY_STEP, &buffer);
     if (status == TRD_OK) status = ops->queue_create(device, &(trdi_queue_options){ .n_threads = 2 }, &queue);
     if (status == TRD_OK) status = ops->weight_prepare(device, &source, &weight);
-    if (status == TRD_OK) status = ops->plan_create(device, attention, 1, &plan);
+    if (status == TRD_OK) status = ops->plan_create(device, attention, 1, NULL, &plan);
     if (status == TRD_OK) status = ops->plan_run(queue, plan, &step);
     ops->plan_destroy(plan);
     ops->weight_free(weight);

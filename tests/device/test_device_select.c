@@ -3,12 +3,12 @@
 #include "device/device_select.h"
 
 static const trdi_device_facts plain[] = {
-    { .id = "cpu:0", .name = "Example Core 9", .unusable = "" },
+    { .id = "cpu:0", .name = "Example Core 9" },
 };
 static const trdi_device_facts rich[] = {
-    { .id = "cpu:0", .name = "Example Core 9", .unusable = "" },
+    { .id = "cpu:0", .name = "Example Core 9" },
     { .id = "other:0", .name = "Example Graphics 1", .unusable = "its driver is from last year" },
-    { .id = "other:1", .name = "Example Graphics 2", .unusable = "" },
+    { .id = "other:1", .name = "Example Graphics 2" },
 };
 
 static size_t choose(const char *selector, const trdi_device_facts *facts, size_t n)
@@ -68,7 +68,7 @@ static void test_long_list(void)
 {
     static trdi_device_facts many[40];
     for (int i = 0; i < 40; i++) {
-        many[i].unusable = "";
+        many[i].unusable[0] = '\0';
         snprintf(many[i].id, sizeof many[i].id, "cpu:%d", i);
         memset(many[i].name, 'x', sizeof many[i].name - 1);
     }

@@ -50,6 +50,15 @@ static trd_status copy(void *queue, trdi_span dst, trdi_span src, size_t bytes)
     return TRD_OK;
 }
 
+static trd_status write_to(void *queue, trdi_span dst, const void *src, size_t bytes)
+{
+    (void)queue;
+    if (bytes == 0) return TRD_OK;
+    if (dst.buffer == NULL || src == NULL) return trdi_fail(TRD_E_INVALID, "write of %zu bytes: a buffer is absent", bytes);
+    memmove(trdi_span_at(dst), src, bytes);
+    return TRD_OK;
+}
+
 static trd_status read_back(void *queue, void *dst, trdi_span src, size_t bytes)
 {
     (void)queue;
@@ -59,17 +68,65 @@ static trd_status read_back(void *queue, void *dst, trdi_span src, size_t bytes)
     return TRD_OK;
 }
 
+/* What a well-formed operation needs besides: weights of the right sizes, and types that the kernels have. */
+const char *trdi_cpu_refusal(const trdi_op *op)
+{
+    const char *why = trdi_op_refusal(op);
+    if (why != NULL) return why;
+    if (op->kind == TRDI_OP_EMBED) {
+        const trdi_cpu_weight *table = op->u.embed.table;
+        if (table->layout != TRDI_LAYOUT_EMBEDDING || table->cols != op->u.embed.width) return "the table has another layout or width";
+    }
+    if (op->kind == TRDI_OP_LINEAR) {
+        const trdi_cpu_weight *weight = op->u.linear.weight;
+        if (weight->layout != TRDI_LAYOUT_LINEAR) return "the weight has another layout";
+        if (weight->rows != op->u.linear.out || weight->cols != op->u.linear.in) return "the weight has other sizes";
+    }
+    if (op->kind == TRDI_OP_KV_APPEND && op->u.kv_append.kv.dtype != TRD_DTYPE_F32) return "keys and values are not f32";
+    if (op->kind == TRDI_OP_ATTENTION && op->u.attention.source == TRDI_KEYS_PAGED && op->u.attention.kv.dtype != TRD_DTYPE_F32) {
+        return "keys and values are not f32";
+    }
+    return NULL;
+}
+
 static bool supports(const void *device, const trdi_op *op)
 {
     (void)device;
     return trdi_cpu_refusal(op) == NULL;
 }
 
-/* A run has ended when plan_run returns. */
+/* A run has ended when plan_run returns, so events have passed as soon as they are made. */
 static trd_status queue_wait(void *queue)
 {
     (void)queue;
     return TRD_OK;
+}
+
+static trd_status event_record(void *queue, void **event)
+{
+    static char passed;
+    (void)queue;
+    *event = &passed;
+    return TRD_OK;
+}
+
+static trd_status event_wait(void *queue, void *event)
+{
+    (void)queue;
+    (void)event;
+    return TRD_OK;
+}
+
+static trd_status event_done(void *event, bool *done)
+{
+    (void)event;
+    *done = true;
+    return TRD_OK;
+}
+
+static void event_free(void *event)
+{
+    (void)event;
 }
 
 const trdi_backend_ops *trdi_backend_cpu(void)
@@ -84,9 +141,15 @@ const trdi_backend_ops *trdi_backend_cpu(void)
         .buffer_free = buffer_free,
         .buffer_host = buffer_host,
         .copy = copy,
+        .write = write_to,
         .read = read_back,
         .queue_create = trdi_cpu_queue_create,
         .queue_destroy = trdi_cpu_queue_destroy,
+        .queue_wait = queue_wait,
+        .event_record = event_record,
+        .event_wait = event_wait,
+        .event_done = event_done,
+        .event_free = event_free,
         .supports = supports,
         .weight_bytes = trdi_cpu_weight_bytes,
         .weight_prepare = trdi_cpu_weight_prepare,
@@ -95,7 +158,6 @@ const trdi_backend_ops *trdi_backend_cpu(void)
         .weight_layout_version = LAYOUT_VERSION,
         .plan_create = trdi_cpu_plan_create,
         .plan_run = trdi_cpu_plan_run,
-        .queue_wait = queue_wait,
         .plan_destroy = trdi_cpu_plan_destroy,
     };
     return &table;

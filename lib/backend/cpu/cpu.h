@@ -82,8 +82,7 @@ const trdi_cpu_kernels *trdi_cpu_kernels_find(const char *name);
 const trdi_cpu_kernels *trdi_cpu_kernels_choose(void);
 trd_status trdi_cpu_enumerate(trdi_device_facts *facts, size_t capacity, size_t *n);
 
-/* cpu_check.c */
-/** NULL if a plan takes the operation, else why not; static. */
+/** NULL if a plan of this back end takes the operation, else why not; static. */
 const char *trdi_cpu_refusal(const trdi_op *op);
 
 /* cpu_weight.c */
@@ -97,7 +96,7 @@ trd_status trdi_cpu_queue_create(void *device, const trdi_queue_options *options
 void trdi_cpu_queue_destroy(void *queue);
 /** For tests: share out every operation, even where that costs more than it brings. */
 void trdi_cpu_queue_share_all(void *queue);
-trd_status trdi_cpu_plan_create(void *device, const trdi_op *ops, size_t n_ops, void **plan);
+trd_status trdi_cpu_plan_create(void *device, const trdi_op *ops, size_t n_ops, const trdi_plan_options *options, void **plan);
 trd_status trdi_cpu_plan_run(void *queue, void *plan, const trdi_step *step);
 void trdi_cpu_plan_destroy(void *plan);
 

@@ -95,7 +95,7 @@ trd_status trdi_cpu_enumerate(trdi_device_facts *facts, size_t capacity, size_t 
 {
     *n = 1;
     if (capacity < 1) return TRD_OK;
-    *facts = (trdi_device_facts){ .id = "cpu:0", .n_compute_units = 1, .unusable = "" };
+    *facts = (trdi_device_facts){ .id = "cpu:0", .n_compute_units = 1, .type = TRDI_DEVICE_CPU, .compute_types = TRDI_TYPES_CPU };
     brand_name(facts->name, sizeof facts->name);
     (void)snprintf(facts->isa, sizeof facts->isa, "%s", trdi_cpu_kernels_choose()->name);
 #if defined(_SC_NPROCESSORS_ONLN)

@@ -185,8 +185,9 @@ static trd_status plan_fill(cpu_plan *plan, const trdi_op *ops, size_t n_ops)
     return TRD_OK;
 }
 
-trd_status trdi_cpu_plan_create(void *device, const trdi_op *ops, size_t n_ops, void **out)
+trd_status trdi_cpu_plan_create(void *device, const trdi_op *ops, size_t n_ops, const trdi_plan_options *options, void **out)
 {
+    (void)options;            /* all numerics are the reproducible ones here, which cost nothing */
     (void)device;
     *out = NULL;
     cpu_plan *plan = trdi_calloc(1, sizeof *plan);

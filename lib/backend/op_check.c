@@ -1,5 +1,5 @@
-/* cpu_check.c: which operations a plan takes. Whatever is malformed is refused here, so that running needs no checks of shapes. */
-#include "backend/cpu/cpu.h"
+/* op_check.c: which operations are well formed. Whatever is not is refused here, for every back end, so that running needs no checks of shapes. */
+#include "backend/backend.h"
 
 /* Widths and strides beyond this are nonsense, and products of two stay inside int64_t. */
 #define LARGEST ((int64_t)1 << 31)
@@ -25,8 +25,6 @@ static const char *check_embed(const trdi_op_embed *op)
     if (op->table == NULL || absent(op->ids) || absent(op->y)) return "table, ids or y is absent";
     if (op->zero_start && absent(op->positions)) return "zero_start needs positions";
     if (!width_ok(op->width) || !stride_ok(op->y_stride, op->width)) return "width or stride out of range";
-    const trdi_cpu_weight *table = op->table;
-    if (table->layout != TRDI_LAYOUT_EMBEDDING || table->cols != op->width) return "the table has another layout or width";
     return NULL;
 }
 
@@ -56,9 +54,7 @@ static const char *check_linear(const trdi_op_linear *op)
     if (!absent(op->multiplier) && !stride_ok(op->multiplier_stride, op->out)) return "multiplier_stride out of range";
     if (!absent(op->residual) && !stride_ok(op->residual_stride, op->out)) return "residual_stride out of range";
     if (op->activation < -1 || op->activation > 6) return "unknown activation";
-    const trdi_cpu_weight *weight = op->weight;
-    if (weight->layout != TRDI_LAYOUT_LINEAR) return "the weight has another layout";
-    return weight->rows == op->out && weight->cols == op->in ? NULL : "the weight has other sizes";
+    return NULL;
 }
 
 static const char *check_map(const trdi_op_map *op)
@@ -85,7 +81,9 @@ static const char *check_kv(const trdi_kv_layout *kv)
     if (absent(kv->pool) || absent(kv->table) || absent(kv->table_offsets)) return "pool or block table is absent";
     if (!width_ok(kv->n_heads_kv) || !width_ok(kv->head_dim)) return "n_heads_kv or head_dim out of range";
     if (kv->block_tokens < 1 || kv->block_tokens > 4096) return "block_tokens is not in 1..4096";
-    const double need = (double)kv->layer_offset + 8.0 * (double)kv->n_heads_kv * (double)kv->head_dim * (double)kv->block_tokens;
+    if (kv->dtype != TRD_DTYPE_F32 && kv->dtype != TRD_DTYPE_F16) return "keys and values are neither f32 nor f16";
+    const double both = 2.0 * (double)trd_dtype_bytes(kv->dtype);
+    const double need = (double)kv->layer_offset + both * (double)kv->n_heads_kv * (double)kv->head_dim * (double)kv->block_tokens;
     if (need > (double)kv->block_stride) return "a block's layers don't fit block_stride";
     return kv->layer_offset % sizeof(float) == 0 && kv->block_stride % sizeof(float) == 0 ? NULL : "a block is not aligned";
 }
@@ -186,7 +184,7 @@ static const char *check_select(const trdi_op_select *op)
     return width_ok(op->width) && stride_ok(op->stride, op->width) ? NULL : "width or stride out of range";
 }
 
-const char *trdi_cpu_refusal(const trdi_op *op)
+const char *trdi_op_refusal(const trdi_op *op)
 {
     if ((unsigned)op->count >= TRDI_N_COUNTS) return "unknown count";
     switch (op->kind) {
