@@ -25,7 +25,6 @@ configure() {
     tr '\n' ' ' <"$work/log" | tr -s ' ' | grep -qF "$text" || { cat "$work/log" >&2; fail "$*: no \"$text\""; }
 }
 
-configure 1 'the OPENCL back end is not in this version' -DTRD_WITH_OPENCL=ON
 configure 1 'the CUDA back end is not in this version' -DTRD_WITH_CUDA=ON
 configure 1 'TRD_WITH_OPENMP is "perhaps"; it must be AUTO, ON or OFF' -DTRD_WITH_OPENMP=perhaps
 configure 0 'OPENMP: off (TRD_WITH_OPENMP=OFF)' -DTRD_WITH_OPENMP=OFF
