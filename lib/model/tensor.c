@@ -1,6 +1,7 @@
 /* tensor.c: elements of stored tensors as f32. Payloads are unaligned and little-endian: elements are copied out, never cast. */
 #include <string.h>
 
+#include "core/half.h"
 #include "model/model_private.h"
 
 int64_t trdi_tensor_rows(const trdi_tensor *tensor)
@@ -9,24 +10,6 @@ int64_t trdi_tensor_rows(const trdi_tensor *tensor)
     int64_t rows = 1;
     for (int32_t i = 0; i + 1 < tensor->rank; i++) rows *= tensor->dims[i];
     return rows;
-}
-
-static float half_to_float(uint16_t half)
-{
-    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, magnitude = half & 0x7fffu;
-    uint32_t bits;
-    if (magnitude < 0x0400u) {                       /* zero and subnormals: magnitude * 2^-24 is exact */
-        const float value = (float)magnitude * 0x1p-24f;
-        memcpy(&bits, &value, sizeof bits);
-    } else if (magnitude < 0x7c00u) {
-        bits = (magnitude << 13) + 0x38000000u;      /* rebias the exponent by 127 - 15 */
-    } else {
-        bits = 0x7f800000u | (magnitude & 0x3ffu) << 13;
-    }
-    bits |= sign;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
 }
 
 static uint16_t load_u16(const uint8_t *p) { return (uint16_t)(p[0] | (uint16_t)p[1] << 8); }
@@ -82,7 +65,7 @@ void trdi_tensor_read_f32(const trdi_tensor *tensor, int64_t first, int64_t n, f
         memcpy(out, tensor->data + 4 * first, 4 * (size_t)n);
         return;
     case TRD_DTYPE_F16:
-        for (int64_t i = 0; i < n; i++) out[i] = half_to_float(load_u16(tensor->data + 2 * (first + i)));
+        for (int64_t i = 0; i < n; i++) out[i] = trdi_half_to_float(load_u16(tensor->data + 2 * (first + i)));
         return;
     case TRD_DTYPE_BF16:
         for (int64_t i = 0; i < n; i++) {

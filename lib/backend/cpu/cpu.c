@@ -68,8 +68,7 @@ static trd_status read_back(void *queue, void *dst, trdi_span src, size_t bytes)
     return TRD_OK;
 }
 
-/* What a well-formed operation needs besides: weights of the right sizes, and types that the kernels have. */
-const char *trdi_cpu_refusal(const trdi_op *op)
+const char *trdi_cpu_misfit(const trdi_op *op)
 {
     const char *why = trdi_op_refusal(op);
     if (why != NULL) return why;
@@ -82,10 +81,30 @@ const char *trdi_cpu_refusal(const trdi_op *op)
         if (weight->layout != TRDI_LAYOUT_LINEAR) return "the weight has another layout";
         if (weight->rows != op->u.linear.out || weight->cols != op->u.linear.in) return "the weight has other sizes";
     }
+    return NULL;
+}
+
+static bool is_i8(const void *weight)
+{
+    return ((const trdi_cpu_weight *)weight)->dtype == TRD_DTYPE_I8;
+}
+
+/* Does attention read keys and values that are not f32? */
+static bool reads_other_types(const trdi_op_attention *op)
+{
+    return (op->source == TRDI_KEYS_PAGED && op->kv.dtype != TRD_DTYPE_F32) ||
+           (op->memory_kv.pool.buffer != NULL && op->memory_kv.dtype != TRD_DTYPE_F32);
+}
+
+/* The kernels compute in f32, also with weights that were rounded to halves; other types are for the reference alone. */
+const char *trdi_cpu_refusal(const trdi_op *op)
+{
+    const char *why = trdi_cpu_misfit(op);
+    if (why != NULL) return why;
+    if (op->kind == TRDI_OP_EMBED && is_i8(op->u.embed.table)) return "the table is i8";
+    if (op->kind == TRDI_OP_LINEAR && is_i8(op->u.linear.weight)) return "the weight is i8";
     if (op->kind == TRDI_OP_KV_APPEND && op->u.kv_append.kv.dtype != TRD_DTYPE_F32) return "keys and values are not f32";
-    if (op->kind == TRDI_OP_ATTENTION && op->u.attention.source == TRDI_KEYS_PAGED && op->u.attention.kv.dtype != TRD_DTYPE_F32) {
-        return "keys and values are not f32";
-    }
+    if (op->kind == TRDI_OP_ATTENTION && reads_other_types(&op->u.attention)) return "keys and values are not f32";
     return NULL;
 }
 

@@ -16,12 +16,18 @@ typedef struct trdi_cpu_device {
     const trdi_cpu_kernels *kernels;
 } trdi_cpu_device;
 
-/** A prepared weight: one run of floats, panels [ceil(rows/16)][cols][16] or rows [rows][cols], then the bias padded to 16. */
+/**
+ * A prepared weight: one run of floats, panels [ceil(rows/16)][cols][16] or rows [rows][cols], then the bias padded to 16, then the
+ * scales padded to 16. F16: values rounded to halves. I8: the integers as floats.
+ */
 typedef struct trdi_cpu_weight {
     trdi_weight_layout layout;
+    trd_dtype dtype;
+    bool truncate;            /**< I8: as trdi_weight_source.truncate */
     int64_t rows, cols;
     const float *data;
     const float *bias;        /**< inside data; NULL = none */
+    const float *scales;      /**< I8: [rows], inside data; else NULL */
     float *owned;             /**< NULL where the caller keeps the data */
 } trdi_cpu_weight;
 
@@ -68,7 +74,7 @@ static inline void trdi_cpu_share(int64_t items, const trdi_cpu_thread *thread, 
     *last = items * (thread->index + 1) / thread->count;
 }
 
-/** K of a slot of a block; V is n_heads_kv * block_tokens * head_dim further. */
+/** K of a slot of a block of f32; V is n_heads_kv * block_tokens * head_dim further. */
 static inline float *trdi_kv_slot(const trdi_kv_layout *kv, int64_t block, int64_t head, int64_t slot)
 {
     char *base = (char *)trdi_span_at(kv->pool) + kv->layer_offset + (size_t)block * kv->block_stride;
@@ -82,6 +88,8 @@ const trdi_cpu_kernels *trdi_cpu_kernels_find(const char *name);
 const trdi_cpu_kernels *trdi_cpu_kernels_choose(void);
 trd_status trdi_cpu_enumerate(trdi_device_facts *facts, size_t capacity, size_t *n);
 
+/** NULL if the operation is well formed and its weight fits it, else what is wrong; static. All types. */
+const char *trdi_cpu_misfit(const trdi_op *op);
 /** NULL if a plan of this back end takes the operation, else why not; static. */
 const char *trdi_cpu_refusal(const trdi_op *op);
 
@@ -133,9 +141,11 @@ void trdi_cpu_run_select(const trdi_cpu_op *op, const trdi_cpu_thread *thread, i
 size_t trdi_cpu_select_scratch(const trdi_op_select *op, int64_t n);
 
 /* reference.c, reference_attention.c, reference_select.c */
-/** Run one operation plainly: the definition that tests compare plans with. */
+/** Run one operation plainly: the definition that tests compare plans with, of weights and keys and values of every type. */
 trd_status trdi_reference_run(const trdi_op *op, const trdi_step *step);
 void trdi_reference_attention(const trdi_op_attention *op, int64_t n);
+/** K of a slot of a block, elements of the layout's type; V is n_heads_kv * block_tokens * head_dim elements further. */
+void *trdi_reference_slot(const trdi_kv_layout *kv, int64_t block, int64_t head, int64_t slot);
 trd_status trdi_reference_select(const trdi_op_select *op, int64_t n);
 
 #endif

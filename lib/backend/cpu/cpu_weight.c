@@ -7,8 +7,9 @@
 
 #include "backend/cpu/cpu.h"
 #include "core/alloc.h"
+#include "core/half.h"
 
-/* Rows read at a time from the source of a table. */
+/* Rows read at a time from the source of a table; more than a panel has. */
 #define TABLE_BATCH 64
 
 static int64_t panels_of(int64_t rows)
@@ -16,26 +17,32 @@ static int64_t panels_of(int64_t rows)
     return (rows + TRDI_PANEL - 1) / TRDI_PANEL;
 }
 
-/* Floats before the bias, and with it; false when the sizes are nonsense or overflow. */
-static bool weight_floats(const trdi_weight_source *source, size_t *data, size_t *all)
+/* Where the parts of a prepared weight begin, in floats. */
+typedef struct parts {
+    size_t bias, scales, all;
+} parts;
+
+/* @return false when the sizes are nonsense or overflow */
+static bool find_parts(const trdi_weight_source *source, parts *at)
 {
     if (source->rows < 1 || source->cols < 1 || source->rows > INT64_MAX - TRDI_PANEL) return false;
     const size_t padded = (size_t)panels_of(source->rows) * TRDI_PANEL;
-    size_t bytes;
+    size_t bytes, data;
     const size_t rows = source->layout == TRDI_LAYOUT_LINEAR ? padded : (size_t)source->rows;
-    if (!trdi_mul_size(rows, (size_t)source->cols, data)) return false;
-    /* The bias starts on a line of its own. */
-    if (*data > SIZE_MAX - 32 - padded) return false;
-    *data = (*data + 15) / 16 * 16;
-    *all = *data + (source->bias != NULL ? padded : 0);
-    return trdi_mul_size(*all, sizeof(float), &bytes);
+    if (!trdi_mul_size(rows, (size_t)source->cols, &data)) return false;
+    /* Bias and scales start on lines of their own. */
+    if (padded > SIZE_MAX / 4 || data > SIZE_MAX / 2) return false;
+    at->bias = (data + 15) / 16 * 16;
+    at->scales = at->bias + (source->bias != NULL ? padded : 0);
+    at->all = at->scales + (source->dtype == TRD_DTYPE_I8 ? padded : 0);
+    return trdi_mul_size(at->all, sizeof(float), &bytes);
 }
 
 size_t trdi_cpu_weight_bytes(const void *device, const trdi_weight_source *source)
 {
     (void)device;
-    size_t data, all;
-    return weight_floats(source, &data, &all) ? all * sizeof(float) : SIZE_MAX;
+    parts at;
+    return find_parts(source, &at) ? at.all * sizeof(float) : SIZE_MAX;
 }
 
 /* Rows of 16 outputs -> [in][16]; outputs past n are zeros. */
@@ -46,45 +53,71 @@ static void pack_panel(const float *rows, int64_t n, int64_t in, float *panel)
     }
 }
 
-static trd_status pack_linear(const trdi_weight_source *source, float *data)
+/* Rows as the kernels and the reference are to see them. @param scales  [n] and integers [n][cols] for I8, else NULL */
+static void read_rows(const trdi_weight_source *source, int64_t first, int64_t n, float *out, int8_t *integers, float *scales)
 {
-    size_t bytes;
+    const int64_t count = n * source->cols;
+    if (source->dtype == TRD_DTYPE_I8) {
+        source->read_i8(source->context, first, n, integers, scales);
+        for (int64_t i = 0; i < count; i++) out[i] = (float)integers[i];
+        return;
+    }
+    source->read(source->context, first, n, out);
+    for (int64_t i = 0; source->dtype == TRD_DTYPE_F16 && i < count; i++) out[i] = trdi_round_to_half(out[i]);
+}
+
+/* @param scratch  [16][cols] floats  @param integers  [64][cols] for I8 */
+static void fill_rows(const trdi_weight_source *source, float *data, float *scales, float *scratch, int8_t *integers)
+{
+    const bool linear = source->layout == TRDI_LAYOUT_LINEAR;
+    const int64_t batch = linear ? TRDI_PANEL : TABLE_BATCH;
+    for (int64_t first = 0; first < source->rows; first += batch) {
+        const int64_t n = source->rows - first < batch ? source->rows - first : batch;
+        float *to = data + first * source->cols;
+        read_rows(source, first, n, linear ? scratch : to, integers, scales != NULL ? scales + first : NULL);
+        if (linear) pack_panel(scratch, n, source->cols, to);
+    }
+}
+
+static trd_status fill_data(const trdi_weight_source *source, float *data, float *scales)
+{
+    size_t bytes, n_integers;
     if (!trdi_mul_size((size_t)source->cols, TRDI_PANEL * sizeof(float), &bytes)) bytes = SIZE_MAX;
-    float *rows = trdi_alloc(bytes);
-    if (rows == NULL) return trdi_fail(TRD_E_MEMORY, "rows of a weight being packed: %zu bytes", bytes);
-    for (int64_t first = 0; first < source->rows; first += TRDI_PANEL) {
-        const int64_t n = source->rows - first < TRDI_PANEL ? source->rows - first : TRDI_PANEL;
-        source->read(source->context, first, n, rows);
-        pack_panel(rows, n, source->cols, data + first * source->cols);
-    }
-    trdi_free(rows);
-    return TRD_OK;
+    if (!trdi_mul_size((size_t)source->cols, TABLE_BATCH, &n_integers)) n_integers = SIZE_MAX;
+    const bool linear = source->layout == TRDI_LAYOUT_LINEAR, is_i8 = source->dtype == TRD_DTYPE_I8;
+    float *scratch = linear ? trdi_alloc(bytes) : NULL;
+    int8_t *integers = is_i8 ? trdi_alloc(n_integers) : NULL;
+    const bool enough = (scratch != NULL || !linear) && (integers != NULL || !is_i8);
+    if (enough) fill_rows(source, data, scales, scratch, integers);
+    trdi_free(scratch);
+    trdi_free(integers);
+    return enough ? TRD_OK : trdi_fail(TRD_E_MEMORY, "rows of a weight being packed: %zu bytes", bytes);
 }
 
-static void fill_table(const trdi_weight_source *source, float *data)
+/* Prepare into memory of our own: data, bias, scales, each with zeros up to a whole line. */
+static trd_status weight_fill(const trdi_weight_source *source, const parts *at, trdi_cpu_weight *weight)
 {
-    for (int64_t first = 0; first < source->rows; first += TABLE_BATCH) {
-        const int64_t n = source->rows - first < TABLE_BATCH ? source->rows - first : TABLE_BATCH;
-        source->read(source->context, first, n, data + first * source->cols);
-    }
-}
-
-/* Prepare into memory of our own: data, zeros up to a whole line, bias, zeros. */
-static trd_status weight_fill(const trdi_weight_source *source, size_t n_data, size_t n_all, trdi_cpu_weight *weight)
-{
-    float *data = trdi_alloc(n_all * sizeof(float));
+    float *data = trdi_alloc(at->all * sizeof(float));
     if (data == NULL) {
         return trdi_fail(TRD_E_MEMORY, "prepared weight of %lld x %lld: %zu bytes", (long long)source->rows,
-                         (long long)source->cols, n_all * sizeof(float));
+                         (long long)source->cols, at->all * sizeof(float));
     }
     weight->owned = data;
     weight->data = data;
-    if (source->layout == TRDI_LAYOUT_LINEAR) TRDI_TRY(pack_linear(source, data));
-    else fill_table(source, data);
     const size_t used = (size_t)(source->layout == TRDI_LAYOUT_LINEAR ? panels_of(source->rows) * TRDI_PANEL : source->rows) *
                         (size_t)source->cols;
-    memset(data + used, 0, (n_all - used) * sizeof(float));
-    if (source->bias != NULL) memcpy(data + n_data, source->bias, (size_t)source->rows * sizeof(float));
+    memset(data + used, 0, (at->all - used) * sizeof(float));
+    if (source->bias != NULL) memcpy(data + at->bias, source->bias, (size_t)source->rows * sizeof(float));
+    return fill_data(source, data, source->dtype == TRD_DTYPE_I8 ? data + at->scales : NULL);
+}
+
+static trd_status check_source(const trdi_weight_source *source)
+{
+    if (source->dtype != TRD_DTYPE_F32 && source->dtype != TRD_DTYPE_F16 && source->dtype != TRD_DTYPE_I8)
+        return trdi_fail(TRD_E_UNSUPPORTED, "weight of type %s: not f32, f16 or i8", trd_dtype_name(source->dtype));
+    const bool readable = source->dtype == TRD_DTYPE_I8 ? source->read_i8 != NULL : source->read != NULL;
+    if (source->prepared == NULL && !readable) return trdi_fail(TRD_E_INVALID, "weight: no function to read it");
+    if ((uintptr_t)source->prepared % 64 != 0) return trdi_fail(TRD_E_INVALID, "prepared weight is not aligned to 64 bytes");
     return TRD_OK;
 }
 
@@ -92,25 +125,25 @@ trd_status trdi_cpu_weight_prepare(void *device, const trdi_weight_source *sourc
 {
     (void)device;
     *out = NULL;
-    size_t n_data, n_all;
-    if (!weight_floats(source, &n_data, &n_all)) {
+    parts at;
+    if (!find_parts(source, &at)) {
         return trdi_fail(TRD_E_INVALID, "weight of %lld x %lld cannot be prepared", (long long)source->rows,
                          (long long)source->cols);
     }
-    if (source->prepared == NULL && source->read == NULL) return trdi_fail(TRD_E_INVALID, "weight: no function to read it");
-    if ((uintptr_t)source->prepared % 64 != 0) return trdi_fail(TRD_E_INVALID, "prepared weight is not aligned to 64 bytes");
+    TRDI_TRY(check_source(source));
     trdi_cpu_weight *weight = trdi_alloc(sizeof *weight);
     if (weight == NULL) return trdi_fail(TRD_E_MEMORY, "weight: %zu bytes", sizeof *weight);
-    *weight = (trdi_cpu_weight){
-        .layout = source->layout, .rows = source->rows, .cols = source->cols, .data = source->prepared };
+    *weight = (trdi_cpu_weight){ .layout = source->layout, .dtype = source->dtype, .truncate = source->truncate,
+                                 .rows = source->rows, .cols = source->cols, .data = source->prepared };
     if (source->prepared == NULL) {
-        const trd_status status = weight_fill(source, n_data, n_all, weight);
+        const trd_status status = weight_fill(source, &at, weight);
         if (status != TRD_OK) {
             trdi_cpu_weight_free(weight);
             return status;
         }
     }
-    if (source->bias != NULL) weight->bias = weight->data + n_data;
+    if (source->bias != NULL) weight->bias = weight->data + at.bias;
+    if (source->dtype == TRD_DTYPE_I8) weight->scales = weight->data + at.scales;
     *out = weight;
     return TRD_OK;
 }

@@ -7,6 +7,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "core/alloc.h"
+#include "core/half.h"
 
 static void reference_embed(const trdi_op_embed *op, int64_t n)
 {
@@ -16,7 +17,9 @@ static void reference_embed(const trdi_op_embed *op, int64_t n)
         float *y = trdi_span_f32(op->y) + t * op->y_stride;
         for (int64_t c = 0; c < op->width; c++) {
             const bool zero = op->zero_start && positions[t] == 0;
-            const float value = zero ? 0.0f : op->scale * table->data[ids[t] * op->width + c];
+            float stored = table->data[ids[t] * op->width + c];
+            if (table->scales != NULL) stored /= table->scales[ids[t]];
+            const float value = zero ? 0.0f : op->scale * stored;
             y[c] = op->accumulate ? y[c] + value : value;
         }
     }
@@ -85,23 +88,45 @@ static double activate(double x, int32_t activation)
     }
 }
 
-static void reference_linear(const trdi_op_linear *op, int64_t n)
+/* The row as floats that hold integers; returns a. Products and quotients in f32: a rounding the other way is another integer. */
+static float quantise_row(const float *x, int64_t n, bool truncate, float *q)
+{
+    float most = 0.0f;
+    for (int64_t k = 0; k < n; k++) most = fabsf(x[k]) > most ? fabsf(x[k]) : most;
+    const float a = most > 0.0f ? 127.0f / most : 1.0f;
+    for (int64_t k = 0; k < n; k++) q[k] = truncate ? truncf(x[k] * a) : nearbyintf(x[k] * a);
+    return a;
+}
+
+/* Product of a row with output o, bias included. With I8 weights x holds integers, whose sum in double is exact, and a is their scale. */
+static double product(const trdi_cpu_weight *weight, const float *x, float a, int64_t o)
+{
+    const float *w = weight->data + o / TRDI_PANEL * TRDI_PANEL * weight->cols + o % TRDI_PANEL;
+    double sum = 0.0;
+    for (int64_t k = 0; k < weight->cols; k++) sum += (double)x[k] * (double)w[k * TRDI_PANEL];
+    if (weight->scales != NULL) sum = (double)((float)sum * (1.0f / a) / weight->scales[o]);
+    return weight->bias != NULL ? sum + (double)weight->bias[o] : sum;
+}
+
+static trd_status reference_linear(const trdi_op_linear *op, int64_t n)
 {
     const trdi_cpu_weight *weight = op->weight;
+    float *q = trdi_calloc((size_t)op->in, sizeof *q);
+    if (q == NULL) return trdi_fail(TRD_E_MEMORY, "reference of linear: row of %lld", (long long)op->in);
     for (int64_t r = 0; r < n; r++) {
         const float *x = trdi_span_f32(op->x) + r * op->x_stride;
         float *y = trdi_span_f32(op->y) + r * op->y_stride;
+        const bool is_i8 = weight->dtype == TRD_DTYPE_I8;
+        const float a = is_i8 ? quantise_row(x, op->in, weight->truncate, q) : 1.0f;
         for (int64_t o = 0; o < op->out; o++) {
-            const float *w = weight->data + o / TRDI_PANEL * TRDI_PANEL * op->in + o % TRDI_PANEL;
-            double sum = 0.0;
-            for (int64_t k = 0; k < op->in; k++) sum += (double)x[k] * (double)w[k * TRDI_PANEL];
-            if (weight->bias != NULL) sum += (double)weight->bias[o];
-            sum = activate(sum, op->activation);
+            double sum = activate(product(weight, is_i8 ? q : x, a, o), op->activation);
             if (op->multiplier.buffer != NULL) sum *= (double)trdi_span_f32(op->multiplier)[r * op->multiplier_stride + o];
             if (op->residual.buffer != NULL) sum += (double)trdi_span_f32(op->residual)[r * op->residual_stride + o];
             y[o] = (float)sum;
         }
     }
+    trdi_free(q);
+    return TRD_OK;
 }
 
 static void reference_map(const trdi_op_map *op, int64_t n)
@@ -136,6 +161,12 @@ static void reference_rotary(const trdi_op_rotary *op, int64_t n)
     }
 }
 
+static void store(const trdi_kv_layout *kv, void *slot, int64_t i, float value)
+{
+    if (kv->dtype == TRD_DTYPE_F16) ((uint16_t *)slot)[i] = trdi_float_to_half(value);
+    else ((float *)slot)[i] = value;
+}
+
 static void reference_kv_append(const trdi_op_kv_append *op, int64_t n)
 {
     const trdi_kv_layout *kv = &op->kv;
@@ -144,10 +175,10 @@ static void reference_kv_append(const trdi_op_kv_append *op, int64_t n)
         const int64_t p = trdi_span_i32(op->positions)[t], row = trdi_span_i32(op->rows)[t];
         const int64_t block = trdi_span_i32(kv->table)[trdi_span_i32(kv->table_offsets)[row] + p / kv->block_tokens];
         for (int64_t h = 0; h < kv->n_heads_kv; h++) {
-            float *slot = trdi_kv_slot(kv, block, h, p % kv->block_tokens);
+            void *slot = trdi_reference_slot(kv, block, h, p % kv->block_tokens);
             for (int64_t c = 0; c < kv->head_dim; c++) {
-                slot[c] = trdi_span_f32(op->k)[t * op->stride + h * kv->head_dim + c];
-                slot[plane + c] = trdi_span_f32(op->v)[t * op->stride + h * kv->head_dim + c];
+                store(kv, slot, c, trdi_span_f32(op->k)[t * op->stride + h * kv->head_dim + c]);
+                store(kv, slot, plane + c, trdi_span_f32(op->v)[t * op->stride + h * kv->head_dim + c]);
             }
         }
     }
@@ -214,7 +245,7 @@ static void reference_log_softmax(const trdi_op_log_softmax *op, int64_t n)
 
 trd_status trdi_reference_run(const trdi_op *op, const trdi_step *step)
 {
-    const char *why = trdi_cpu_refusal(op);
+    const char *why = trdi_cpu_misfit(op);
     if (why != NULL) return trdi_fail(TRD_E_UNSUPPORTED, "reference of %s: %s", trdi_op_name(op->kind), why);
     const int64_t n = step->counts[op->count];
     if (n <= 0) return TRD_OK;
@@ -222,7 +253,7 @@ trd_status trdi_reference_run(const trdi_op *op, const trdi_step *step)
     case TRDI_OP_EMBED: reference_embed(&op->u.embed, n); break;
     case TRDI_OP_POSITIONS: reference_positions(&op->u.positions, n); break;
     case TRDI_OP_NORM: reference_norm(&op->u.norm, n); break;
-    case TRDI_OP_LINEAR: reference_linear(&op->u.linear, n); break;
+    case TRDI_OP_LINEAR: return reference_linear(&op->u.linear, n);
     case TRDI_OP_MAP: reference_map(&op->u.map, n); break;
     case TRDI_OP_ROTARY: reference_rotary(&op->u.rotary, n); break;
     case TRDI_OP_KV_APPEND: reference_kv_append(&op->u.kv_append, n); break;

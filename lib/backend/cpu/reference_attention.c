@@ -2,28 +2,43 @@
 #include <math.h>
 
 #include "backend/cpu/cpu.h"
+#include "core/half.h"
 
-/* One key of a row, wherever it is kept. */
-typedef struct key_place {
-    const float *key, *value;
-} key_place;
+/* Key or value of one key of a row, wherever it is kept. */
+typedef struct vector {
+    const void *at;
+    trd_dtype   dtype;
+} vector;
 
-static key_place find_key(const trdi_op_attention *op, int64_t row, int64_t head, int64_t j, bool memory)
+void *trdi_reference_slot(const trdi_kv_layout *kv, int64_t block, int64_t head, int64_t slot)
+{
+    char *base = (char *)trdi_span_at(kv->pool) + kv->layer_offset + (size_t)block * kv->block_stride;
+    return base + (size_t)((head * kv->block_tokens + slot) * kv->head_dim) * trd_dtype_bytes(kv->dtype);
+}
+
+static vector find_vector(const trdi_op_attention *op, int64_t row, int64_t head, int64_t j, bool memory, bool value)
 {
     if (!memory && op->source == TRDI_KEYS_PACKED) {
         const int64_t at = (trdi_span_i32(op->key_starts)[row] + j) * op->kv_stride + head * op->head_dim;
-        return (key_place){ trdi_span_f32(op->k) + at, trdi_span_f32(op->v) + at };
+        return (vector){ trdi_span_f32(value ? op->v : op->k) + at, TRD_DTYPE_F32 };
     }
     const trdi_kv_layout *kv = memory ? &op->memory_kv : &op->kv;
     const int64_t block = trdi_span_i32(kv->table)[trdi_span_i32(kv->table_offsets)[row] + j / kv->block_tokens];
-    const float *key = trdi_kv_slot(kv, block, head, j % kv->block_tokens);
-    return (key_place){ key, key + kv->n_heads_kv * kv->block_tokens * kv->head_dim };
+    const size_t plane = (size_t)(kv->n_heads_kv * kv->block_tokens * kv->head_dim) * trd_dtype_bytes(kv->dtype);
+    const char *key = trdi_reference_slot(kv, block, head, j % kv->block_tokens);
+    return (vector){ key + (value ? plane : 0), kv->dtype };
 }
 
-static double dot(const float *a, const float *b, int64_t n)
+static double element(vector v, int64_t i)
+{
+    if (v.dtype == TRD_DTYPE_F16) return (double)trdi_half_to_float(((const uint16_t *)v.at)[i]);
+    return (double)((const float *)v.at)[i];
+}
+
+static double dot(const float *a, vector b, int64_t n)
 {
     double sum = 0.0;
-    for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+    for (int64_t i = 0; i < n; i++) sum += (double)a[i] * element(b, i);
     return sum;
 }
 
@@ -41,12 +56,13 @@ static double score(const trdi_op_attention *op, int64_t token, int64_t head, in
 {
     const int64_t row = trdi_span_i32(op->rows)[token], p = trdi_span_i32(op->positions)[token];
     const float *q = trdi_span_f32(op->q) + token * op->q_stride + head * op->head_dim;
-    const key_place at = find_key(op, row, head / (op->n_heads / op->n_heads_kv), j, memory);
-    if (memory) return (double)op->scale * dot(q, at.key, op->head_dim);
+    const vector key = find_vector(op, row, head / (op->n_heads / op->n_heads_kv), j, memory, false);
+    if (memory) return (double)op->scale * dot(q, key, op->head_dim);
     if ((op->causal && j > p) || (op->window > 0 && j <= p - op->window)) return -INFINITY;
-    double s = dot(q, at.key, op->head_dim);
+    double s = dot(q, key, op->head_dim);
     if (op->relative_keys.buffer != NULL) {
-        s += dot(q, trdi_span_f32(op->relative_keys) + relative_row(op, j, p) * op->head_dim, op->head_dim);
+        const float *relative = trdi_span_f32(op->relative_keys) + relative_row(op, j, p) * op->head_dim;
+        s += dot(q, (vector){ relative, TRD_DTYPE_F32 }, op->head_dim);
     }
     s *= (double)op->scale;
     if (op->relative_bias.buffer != NULL) {
@@ -74,10 +90,10 @@ static void attend(const trdi_op_attention *op, int64_t token, int64_t head)
         const int64_t j = i < n ? i : i - n;
         const double weight = exp(score(op, token, head, j, i >= n) - top) / sum;
         if (weight == 0.0) continue;            /* what is not seen may hold anything */
-        const float *value = find_key(op, row, head / (op->n_heads / op->n_heads_kv), j, i >= n).value;
+        const vector value = find_vector(op, row, head / (op->n_heads / op->n_heads_kv), j, i >= n, true);
         const float *relative = trdi_span_f32(op->relative_values);
         for (int64_t c = 0; c < op->head_dim; c++) {
-            double v = (double)value[c];
+            double v = element(value, c);
             if (relative != NULL && i < n) v += (double)relative[relative_row(op, j, p) * op->head_dim + c];
             y[c] = (float)((double)y[c] + weight * v);
         }
