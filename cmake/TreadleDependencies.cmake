@@ -94,13 +94,23 @@ if(NOT treadle_wanted STREQUAL "OFF")
 endif()
 treadle_feature_done(XXHASH XXHASH_INCLUDE_DIR "${XXHASH_INCLUDE_DIR}/xxhash.h" "install libxxhash-dev")
 
-# Back ends that this version does not have: AUTO and OFF leave them out, ON is refused, so that nobody is misled.
-foreach(backend OPENCL CUDA)
-    treadle_feature(${backend} "${backend} back end")
-    if(treadle_wanted STREQUAL "ON")
-        message(FATAL_ERROR "TRD_WITH_${backend}=ON: the ${backend} back end is not in this version; use AUTO or OFF")
-    endif()
-    list(APPEND TREADLE_SUMMARY "${backend}: not in this version")
-endforeach()
+# The OpenCL back end needs the headers alone: its module looks for the ICD loader when it runs.
+treadle_feature(OPENCL "OpenCL back end")
+if(NOT treadle_wanted STREQUAL "OFF")
+    find_path(OPENCL_HEADERS_DIR CL/cl.h)
+endif()
+if(OPENCL_HEADERS_DIR AND NOT WIN32)
+    set(treadle_opencl_found TRUE)
+else()
+    set(treadle_opencl_found FALSE)
+endif()
+treadle_feature_done(OPENCL treadle_opencl_found "${OPENCL_HEADERS_DIR}/CL/cl.h" "install opencl-headers")
+
+# A back end that this version does not have: AUTO and OFF leave it out, ON is refused, so that nobody is misled.
+treadle_feature(CUDA "CUDA back end")
+if(treadle_wanted STREQUAL "ON")
+    message(FATAL_ERROR "TRD_WITH_CUDA=ON: the CUDA back end is not in this version; use AUTO or OFF")
+endif()
+list(APPEND TREADLE_SUMMARY "CUDA: not in this version")
 
 list(REMOVE_DUPLICATES TREADLE_STATIC_LIBS)

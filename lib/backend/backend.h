@@ -282,6 +282,13 @@ typedef struct trdi_op {
     } u;
 } trdi_op;
 
+/** Most spans of one operation. */
+enum { TRDI_MAX_OP_SPANS = 32 };
+/** The spans of an operation, absent ones included. @return how many; the same kind always gives the same, in the same order */
+size_t trdi_op_spans(const trdi_op *op, trdi_span spans[TRDI_MAX_OP_SPANS]);
+/** The inverse: put spans back, as many and in the same order. */
+void trdi_op_set_spans(trdi_op *op, const trdi_span spans[TRDI_MAX_OP_SPANS]);
+
 /** Static name of an operation kind ("linear"). */
 const char *trdi_op_name(trdi_op_kind kind);
 /** Floating-point operations and bytes touched at n rows, for tests and benchmarks. */

@@ -70,15 +70,6 @@ void *trdi_alloc(size_t bytes)
     return base + ALIGNMENT;
 }
 
-void *trdi_calloc(size_t count, size_t size)
-{
-    size_t bytes;
-    if (!trdi_mul_size(count, size, &bytes)) return NULL;
-    void *memory = trdi_alloc(bytes);
-    if (memory != NULL) memset(memory, 0, bytes);
-    return memory;
-}
-
 void trdi_free(void *memory)
 {
     if (memory == NULL) return;
@@ -88,31 +79,4 @@ void trdi_free(void *memory)
     atomic_fetch_sub_explicit(&held_bytes, header.bytes, memory_order_relaxed);
     atomic_fetch_sub_explicit(&held_blocks, 1, memory_order_relaxed);
     allocator.free(allocator.context, base);
-}
-
-char *trdi_strndup(const char *text, size_t length)
-{
-    if (length == SIZE_MAX) return NULL;
-    char *copy = trdi_alloc(length + 1);
-    if (copy == NULL) return NULL;
-    if (length != 0) memcpy(copy, text, length);
-    copy[length] = '\0';
-    return copy;
-}
-
-bool trdi_reserve(void **array, size_t *capacity, size_t wanted, size_t size)
-{
-    if (wanted <= *capacity) return true;
-    size_t grown = *capacity + *capacity / 2;
-    if (grown < wanted) grown = wanted;
-    if (grown < 8) grown = 8;
-    size_t bytes;
-    if (!trdi_mul_size(grown, size, &bytes)) return false;
-    void *memory = trdi_alloc(bytes);
-    if (memory == NULL) return false;
-    if (*array != NULL) memcpy(memory, *array, *capacity * size);
-    trdi_free(*array);
-    *array = memory;
-    *capacity = grown;
-    return true;
 }

@@ -1,4 +1,4 @@
-/* status.c: status texts, this thread's last-error text, version and element types. */
+/* status.c: status texts, this thread's last-error text, and version. */
 #include "core/status.h"
 
 #include <stdarg.h>
@@ -59,27 +59,4 @@ trd_status trdi_fail_within(trd_status code, const char *format, ...)
     strncat(text, last_error, sizeof text - strlen(text) - 1);
     keep(text);
     return code;
-}
-
-const char *trd_dtype_name(trd_dtype dtype)
-{
-    switch (dtype) {
-    case TRD_DTYPE_F32: return "f32";
-    case TRD_DTYPE_I8: return "i8";
-    case TRD_DTYPE_I16: return "i16";
-    case TRD_DTYPE_I32: return "i32";
-    case TRD_DTYPE_F16: return "f16";
-    case TRD_DTYPE_BF16: return "bf16";
-    }
-    return "?";
-}
-
-size_t trd_dtype_bytes(trd_dtype dtype)
-{
-    switch (dtype) {
-    case TRD_DTYPE_F32: case TRD_DTYPE_I32: return 4;
-    case TRD_DTYPE_I16: case TRD_DTYPE_F16: case TRD_DTYPE_BF16: return 2;
-    case TRD_DTYPE_I8: return 1;
-    }
-    return 0;
 }

@@ -1,0 +1,60 @@
+# treadle_embed_kernels(OUTPUT SOURCES FILE... DEPENDS FILE... FOLDERS DIR...): a C file with the text of every kernel source, in which each
+# `#include "file"` found in FOLDERS is replaced by that file. Also the script that does it, when run with -P.
+
+if(CMAKE_SCRIPT_MODE_FILE)
+    string(REPLACE "|" ";" SOURCES "${SOURCES}")
+    string(REPLACE "|" ";" FOLDERS "${FOLDERS}")
+    # The text of a file with its includes put in.
+    function(treadle_read_kernel file out)
+        file(READ "${file}" text)
+        string(REGEX MATCHALL "#include \"[^\"]+\"" includes "${text}")
+        foreach(include IN LISTS includes)
+            string(REGEX REPLACE "#include \"([^\"]+)\"" "\\1" name "${include}")
+            unset(path)
+            foreach(folder IN LISTS FOLDERS)
+                if(EXISTS "${folder}/${name}")
+                    set(path "${folder}/${name}")
+                endif()
+            endforeach()
+            if(NOT path)
+                message(FATAL_ERROR "${file}: no file ${name} to include")
+            endif()
+            treadle_read_kernel("${path}" body)
+            string(REPLACE "${include}" "${body}" text "${text}")
+        endforeach()
+        set(${out} "${text}" PARENT_SCOPE)
+    endfunction()
+
+    set(arrays "")
+    set(rows "")
+    set(n 0)
+    foreach(file IN LISTS SOURCES)
+        get_filename_component(name "${file}" NAME_WE)
+        treadle_read_kernel("${file}" text)
+        string(SHA256 digest "${text}")
+        file(WRITE "${OUTPUT}.tmp" "${text}")
+        file(READ "${OUTPUT}.tmp" hex HEX)
+        file(SIZE "${OUTPUT}.tmp" bytes)
+        string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
+        string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+        string(APPEND arrays "static const char text_${n}[] = {\n${hex}0 };\n")
+        string(APPEND rows "    { \"${name}\", text_${n}, ${bytes}, \"${digest}\" },\n")
+        math(EXPR n "${n} + 1")
+    endforeach()
+    file(REMOVE "${OUTPUT}.tmp")
+    file(WRITE "${OUTPUT}" "/* Generated from kernels/ by cmake/TreadleKernels.cmake. */\n#include \"backend/opencl/kernel_sources.h\"\n\n"
+        "${arrays}\nconst trdi_cl_source trdi_cl_sources[] = {\n${rows}};\nconst size_t trdi_cl_n_sources = ${n};\n")
+    return()
+endif()
+
+set(TREADLE_KERNELS_SCRIPT "${CMAKE_CURRENT_LIST_FILE}")
+
+function(treadle_embed_kernels output)
+    cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS;FOLDERS" ${ARGN})
+    list(JOIN arg_SOURCES "|" sources)
+    list(JOIN arg_FOLDERS "|" folders)
+    add_custom_command(OUTPUT "${output}"
+        COMMAND "${CMAKE_COMMAND}" "-DOUTPUT=${output}" "-DSOURCES=${sources}" "-DFOLDERS=${folders}" -P "${TREADLE_KERNELS_SCRIPT}"
+        DEPENDS ${arg_SOURCES} ${arg_DEPENDS} "${TREADLE_KERNELS_SCRIPT}"
+        COMMENT "Embedding kernels" VERBATIM)
+endfunction()

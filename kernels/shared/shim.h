@@ -1,0 +1,43 @@
+/*
+ * shim.h: the words of the shared dialect. A kernel written in them is OpenCL C 1.2, and CUDA with this file's other half. Every source starts
+ * with this file. Compiled with TRD_TILES or TRD_GROUPS; GROUP_SIZE work-items per group; TRD_FAST_FMA where fma is an instruction;
+ * TRD_VECTOR_FLOATS, the native vector width; TRD_FP16 where half is a type of arithmetic.
+ *
+ * An operand in memory is two arguments, a pointer and a byte offset (-1 = absent): ARG declares them, OPEN makes the pointer of them.
+ */
+#ifndef TRD_SHIM_H
+#define TRD_SHIM_H
+
+#pragma OPENCL FP_CONTRACT OFF
+#ifdef TRD_FP16
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+#endif
+
+#define KERNEL __kernel void
+#define GLOBAL __global
+#define LOCAL __local
+#define CONSTANT __constant
+#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
+#define GROUP_ID ((int)get_group_id(0))
+#define GROUPS ((int)get_num_groups(0))
+#define LOCAL_ID ((int)get_local_id(0))
+typedef long i64;
+
+#ifndef GROUP_SIZE
+#define GROUP_SIZE 1
+#endif
+#ifndef TRD_VECTOR_FLOATS
+#define TRD_VECTOR_FLOATS 8
+#endif
+
+#define ARG(type, name) GLOBAL type *name##_base, const long name##_at
+#define OPEN(type, name) GLOBAL type *const name = name##_at < 0 ? (GLOBAL type *)0 : (GLOBAL type *)((GLOBAL const char *)name##_base + name##_at)
+
+/* One rounding where the device has it; the same for scalars and vectors. */
+#ifdef TRD_FAST_FMA
+#define FMA(a, b, c) fma(a, b, c)
+#else
+#define FMA(a, b, c) ((a) * (b) + (c))
+#endif
+
+#endif

@@ -1,0 +1,214 @@
+/*
+ * opencl.h: the inside of the OpenCL back end: its objects, and how an operation becomes kernel launches ("lowering").
+ *
+ * Two forms of kernels. TILES, for CPU-type devices: vector types, one work-item per tile, groups of one. GROUPS, for all others: work-groups
+ * with local memory. Weights have a layout of their own in each form. The form is the device's; TREADLE_OPENCL_FORM=tiles|groups forces one.
+ */
+#ifndef TRDI_BACKEND_OPENCL_H
+#define TRDI_BACKEND_OPENCL_H
+
+#include <stdatomic.h>
+
+#include "backend/backend.h"
+#include "backend/opencl/cl_api.h"
+#include "core/threads.h"
+
+typedef enum trdi_cl_form { TRDI_CL_TILES, TRDI_CL_GROUPS } trdi_cl_form;
+
+/** What kernels are chosen and compiled by. */
+typedef struct trdi_cl_traits {
+    trdi_cl_form form;
+    bool    fp16, fp64, subgroups, dot_product, command_buffer;
+    bool    fast_fma;            /**< CL_FP_FMA; kernels use fma() where it is set, else mul and add */
+    int32_t vector_floats;       /**< native vector width: 4, 8 or 16 */
+    int32_t n_units;
+    size_t  max_group, local_bytes, max_buffer_bytes, base_align_bytes;
+} trdi_cl_traits;
+
+/** Outputs per panel of a TILES weight; GROUPS weights are padded to a multiple of it too. */
+enum { TRDI_CL_PANEL = 16 };
+
+typedef struct trdi_cl_program trdi_cl_program;
+typedef struct trdi_cl_tuning trdi_cl_tuning;      /* cl_tuning.h */
+
+typedef struct trdi_cl_device {
+    trdi_device_facts facts;
+    cl_platform_id platform;
+    cl_device_id   id;
+    cl_context     context;
+    cl_command_queue queue;      /**< for preparation; guarded by mutex */
+    trdi_cl_traits traits;
+    cl_mem         nothing;      /**< one line of memory that stands for absent operands */
+    trdi_mutex     mutex;        /**< guards queue, programs and their making */
+    trdi_cl_program *programs;   /**< built so far */
+    trdi_cl_tuning *tuning;
+    void          *clblast;      /**< cl_clblast.c; NULL = not used */
+    atomic_bool    lost;         /**< a queue failed for good: everything is refused from then on */
+} trdi_cl_device;
+
+typedef struct trdi_cl_buffer {
+    trdi_cl_device *device;
+    cl_mem      memory;
+    void       *host;            /**< STEP and RESULT; else NULL */
+    size_t      bytes;
+    trdi_memory kind;
+} trdi_cl_buffer;
+
+/**
+ * A prepared weight. n = rows, padded to TRDI_CL_PANEL with zeros; k = cols.
+ * LINEAR, TILES:  F32, F16 [n/16][k][16];  I8 as cl_linear says.
+ * LINEAR, GROUPS: F32, F16 [k][n];         I8 as cl_linear says.
+ * EMBEDDING: [rows][cols] of its dtype in both forms.
+ */
+typedef struct trdi_cl_weight {
+    trdi_cl_device *device;
+    trdi_weight_layout layout;
+    trd_dtype dtype;
+    bool    truncate;
+    int64_t rows, cols, padded_rows;
+    cl_mem  data;
+    cl_mem  scales;              /**< I8: f32 [padded_rows] (1 past rows), else NULL */
+    cl_mem  bias;                /**< f32 [padded_rows], or NULL */
+} trdi_cl_weight;
+
+/** What a queue keeps for its operations, by use. In-order queues share one buffer per use. */
+typedef enum trdi_cl_scratch {
+    TRDI_CL_SCRATCH_QUANTISED,   /**< activations as integers, and their scales */
+    TRDI_CL_SCRATCH_PRODUCT,     /**< results of a product before what follows it */
+    TRDI_CL_SCRATCH_SELECT,
+    TRDI_CL_SCRATCH_ATTENTION,
+    TRDI_CL_N_SCRATCH
+} trdi_cl_scratch;
+
+typedef struct trdi_cl_queue {
+    trdi_cl_device  *device;
+    cl_command_queue handle;
+    struct { cl_mem memory; size_t bytes; } scratch[TRDI_CL_N_SCRATCH];
+    trd_status failed;           /**< first failure since the last wait */
+    char       error[TRDI_ERROR_BYTES];
+} trdi_cl_queue;
+
+/** Memory of a use with at least so many bytes; grows, contents are lost then. In queue order. */
+trd_status trdi_cl_queue_scratch(trdi_cl_queue *queue, trdi_cl_scratch use, size_t bytes, cl_mem *out);
+
+/* ---- Programs and kernels (cl_program.c) ---- */
+
+/**
+ * A kernel object of its own (arguments belong to it), from the program made of one embedded source ("linear_tiles") with options, which is
+ * built, or found in the program cache, at first use. Threads: any.
+ *
+ * @param source   name of a file of kernels/, without folder and ".cl"
+ * @param options  "" or -D definitions that tell this program from others of the same source; those of the device's class are added
+ */
+trd_status trdi_cl_kernel_create(trdi_cl_device *device, const char *source, const char *options, const char *name, cl_kernel *out);
+/** NULL does nothing. */
+void trdi_cl_kernel_free(cl_kernel kernel);
+/** Of a device that is being closed. */
+void trdi_cl_programs_free(trdi_cl_device *device);
+
+/** Work-items of a group of the row kernels: 1 for TILES; for GROUPS the GROUP_SIZE that kernels are compiled with. */
+static inline size_t trdi_cl_group_size(const trdi_cl_device *device)
+{
+    if (device->traits.form == TRDI_CL_TILES) return 1;
+    return device->traits.max_group >= 256 ? 256 : device->traits.max_group >= 128 ? 128 : 64;
+}
+
+/** Sets arguments one after the other; the first failure stays in status. */
+typedef struct trdi_cl_args {
+    trdi_cl_device *device;
+    cl_kernel  kernel;
+    cl_uint    n;                /**< index of the next argument */
+    trd_status status;
+} trdi_cl_args;
+/** Two arguments: global pointer, and long byte offset (-1 = absent). In kernels: ARG(type, name), see kernels/shared/shim.h. */
+void trdi_cl_arg_span(trdi_cl_args *args, trdi_span span);
+/** As a span at offset 0; NULL = absent. */
+void trdi_cl_arg_memory(trdi_cl_args *args, cl_mem memory);
+void trdi_cl_arg_int(trdi_cl_args *args, int64_t value);      /* TRD_E_INVALID past 31 bits */
+void trdi_cl_arg_long(trdi_cl_args *args, int64_t value);
+void trdi_cl_arg_float(trdi_cl_args *args, float value);
+void trdi_cl_arg_local(trdi_cl_args *args, size_t bytes);
+
+/** Enqueue with group sizes local (NULL = the driver's choice). Global sizes must be multiples of local. */
+trd_status trdi_cl_launch(trdi_cl_queue *queue, cl_kernel kernel, int n_dims, const size_t *global, const size_t *local);
+/** Change one argument before a launch. */
+trd_status trdi_cl_set_int(cl_kernel kernel, cl_uint index, int64_t value);
+trd_status trdi_cl_set_memory(trdi_cl_device *device, cl_kernel kernel, cl_uint index, cl_mem memory);   /* two arguments, as a span */
+
+/* ---- Lowering: one per kind of operation ---- */
+
+typedef struct trdi_cl_op trdi_cl_op;
+typedef struct trdi_cl_lowering {
+    /** Beyond trdi_op_refusal(): NULL if this device's kernels take it, else why not; static. Looks at no buffer. */
+    const char *(*refusal)(const trdi_cl_device *device, const trdi_op *op);
+    /** Make the kernels and set the arguments that do not change. *state: owned, given to the others. */
+    trd_status (*prepare)(trdi_cl_device *device, const trdi_op *op, const trdi_plan_options *options, void **state);
+    /** Enqueue for n > 0 rows. step: the counts and, through the host addresses of STEP buffers, what the step says. */
+    trd_status (*enqueue)(trdi_cl_queue *queue, const trdi_cl_op *op, int64_t n, const trdi_step *step);
+    void (*release)(void *state);
+} trdi_cl_lowering;
+
+struct trdi_cl_op {
+    trdi_op op;
+    const trdi_cl_lowering *lowering;
+    void *state;
+};
+
+extern const trdi_cl_lowering trdi_cl_lower_embed, trdi_cl_lower_positions, trdi_cl_lower_norm, trdi_cl_lower_linear, trdi_cl_lower_map,
+    trdi_cl_lower_rotary, trdi_cl_lower_kv_append, trdi_cl_lower_kv_copy, trdi_cl_lower_attention, trdi_cl_lower_gather,
+    trdi_cl_lower_edit, trdi_cl_lower_log_softmax, trdi_cl_lower_select;
+
+/** A lowering of one kernel, for operations that need no more: state for trdi_cl_one_enqueue() and trdi_cl_one_release(). */
+typedef struct trdi_cl_one {
+    cl_kernel kernel;
+    cl_uint   n_argument;        /**< index of the int argument that takes n */
+    size_t    per_row;           /**< groups per row */
+    size_t    group;             /**< work-items per group: trdi_cl_group_size() */
+} trdi_cl_one;
+/** Launches n * per_row groups (a group of TILES is one work-item). */
+trd_status trdi_cl_one_enqueue(trdi_cl_queue *queue, const trdi_cl_op *op, int64_t n, const trdi_step *step);
+void trdi_cl_one_release(void *state);
+/** Keep args.kernel as a trdi_cl_one, or free it when args.status tells of a failure. @param n_argument  of n */
+trd_status trdi_cl_one_make(trdi_cl_args *args, cl_uint n_argument, size_t per_row, void **state);
+
+/** Host address of a span in STEP memory. */
+static inline const void *trdi_cl_step_at(trdi_span span)
+{
+    return (const char *)((const trdi_cl_buffer *)span.buffer)->host + span.offset;
+}
+
+/* ---- Objects (cl_device.c, cl_buffer.c, cl_queue.c, cl_weight.c, cl_plan.c) ---- */
+
+trd_status trdi_cl_enumerate(trdi_device_facts *facts, size_t capacity, size_t *n);
+trd_status trdi_cl_device_open(const trdi_device_facts *facts, void **device);
+void trdi_cl_device_close(void *device);
+
+trd_status trdi_cl_buffer_alloc(void *device, size_t bytes, trdi_memory kind, void **buffer);
+void trdi_cl_buffer_free(void *buffer);
+void *trdi_cl_buffer_host(void *buffer);
+/** Memory of the device filled from the host, for weights. @param bytes  0 gives NULL */
+trd_status trdi_cl_upload(trdi_cl_device *device, const void *data, size_t bytes, cl_mem *out);
+
+trd_status trdi_cl_copy(void *queue, trdi_span dst, trdi_span src, size_t bytes);
+trd_status trdi_cl_write(void *queue, trdi_span dst, const void *src, size_t bytes);
+trd_status trdi_cl_read(void *queue, void *dst, trdi_span src, size_t bytes);
+trd_status trdi_cl_queue_create(void *device, const trdi_queue_options *options, void **queue);
+void trdi_cl_queue_destroy(void *queue);
+trd_status trdi_cl_queue_wait(void *queue);
+trd_status trdi_cl_event_record(void *queue, void **event);
+trd_status trdi_cl_event_wait(void *queue, void *event);
+trd_status trdi_cl_event_done(void *event, bool *done);
+void trdi_cl_event_free(void *event);
+
+bool trdi_cl_supports(const void *device, const trdi_op *op);
+trd_status trdi_cl_plan_create(void *device, const trdi_op *ops, size_t n_ops, const trdi_plan_options *options, void **plan);
+trd_status trdi_cl_plan_run(void *queue, void *plan, const trdi_step *step);
+void trdi_cl_plan_destroy(void *plan);
+
+size_t trdi_cl_weight_bytes(const void *device, const trdi_weight_source *source);
+trd_status trdi_cl_weight_prepare(void *device, const trdi_weight_source *source, void **weight);
+/** NULL: what lies on a device is not kept in cache files. */
+const void *trdi_cl_weight_data(const void *weight);
+void trdi_cl_weight_free(void *weight);
+
+#endif
