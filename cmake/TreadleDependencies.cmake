@@ -21,6 +21,8 @@ endif()
 if(NOT WIN32)
     list(APPEND TREADLE_DEPENDENCIES m)
 endif()
+list(APPEND TREADLE_DEPENDENCIES ${CMAKE_DL_LIBS})      # modules are loaded at run time
+list(APPEND TREADLE_STATIC_LIBS ${CMAKE_DL_LIBS})
 
 # treadle_feature(NAME "what it is for"): declares TRD_WITH_<NAME> and refuses other values.
 macro(treadle_feature name purpose)

@@ -13,14 +13,19 @@ typedef struct trdi_device {
 } trdi_device;
 
 /**
- * Choose and open a device. selector: NULL or "" (TREADLE_DEVICE, else "cpu"), "cpu", "auto", "cpu:0", a part of a device's
- * name; "cuda", "opencl", "gpu": TRD_E_INVALID with why they are not to be had. Case does not matter.
+ * Choose and open a device. selector: NULL or "" (TREADLE_DEVICE, else "cpu"), else as trdi_device_select() says. A selector that only
+ * means the CPU asks no other back end: no module is loaded and no driver is started.
+ *
+ * @return TRD_OK; what trdi_device_select() and the back end return; TRD_E_UNSUPPORTED if the selector names several devices; TRD_E_FORKED if
+ *         the device's driver was started before a fork
  */
 trd_status trdi_device_acquire(const char *selector, trdi_device **out);
+/** As trdi_device_acquire() for a selector that may name several: all are opened, or none. out: [capacity]; more devices are TRD_E_RANGE. */
+trd_status trdi_device_acquire_list(const char *selector, trdi_device **out, size_t capacity, size_t *n);
 /** NULL does nothing. */
 void trdi_device_release(trdi_device *device);
 
-/** Device i of the list, not opened: only ops and facts may be read. NULL past the last, or when a back end cannot list its devices. */
+/** Device i of the list of all back ends, not opened: only ops and facts may be read. NULL past the last, or when the CPU cannot be listed. */
 const trdi_device *trdi_device_at(int64_t i);
 /** Line i of why something is not there; NULL past the last. Static. */
 const char *trdi_device_note(int64_t i);

@@ -1,6 +1,7 @@
 /*
- * device_registry.c: the devices of all back ends, listed once, opened while somebody uses them. The list lives as long as the process and
- * is static memory, so that nothing of the library's allocator is held after the last release.
+ * device_registry.c: the devices of all back ends, listed once, opened while somebody uses them. The CPU is listed first and alone; the
+ * modules are asked when something but the CPU is wanted. The list lives as long as the process and is static memory, so that nothing of the
+ * library's allocator is held after the last release.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,18 +10,24 @@
 #include "core/threads.h"
 #include "device/device.h"
 #include "device/device_select.h"
+#include "device/discovery.h"
 #include "device/topology.h"
 
-enum { MAX_DEVICES = 16 };
+/* How far the list has got. */
+typedef enum list_state { NOTHING_LISTED, CPU_LISTED, ASKING_MODULES, ALL_LISTED } list_state;
 
 static struct {
-    trdi_mutex  mutex;                 /* guards everything below */
-    bool        listed;                /* from then on the number of devices, their ops and facts are constant */
-    size_t      n;
-    trdi_device devices[MAX_DEVICES];  /* impl is not NULL while there are uses */
-    trdi_device_facts facts[MAX_DEVICES];
-    int64_t     n_uses[MAX_DEVICES];
-} registry = { .mutex = TRDI_MUTEX_INIT };
+    trdi_mutex  mutex;                        /* guards everything below */
+    trdi_cond   changed;                      /* the state, after ASKING_MODULES */
+    list_state  state;
+    int64_t     process;                      /* that asked the modules */
+    trdi_thread asker;                        /* while ASKING_MODULES */
+    size_t      n, n_notes;                   /* published; what they count is constant. ASKING_MODULES: the asker writes past them */
+    trdi_device devices[TRDI_MAX_DEVICES];    /* impl is not NULL while there are uses */
+    trdi_device_facts facts[TRDI_MAX_DEVICES];
+    char        notes[TRDI_MAX_NOTES][TRDI_NOTE_BYTES];
+    int64_t     n_uses[TRDI_MAX_DEVICES];
+} registry = { .mutex = TRDI_MUTEX_INIT, .changed = PTHREAD_COND_INITIALIZER };
 
 /* A back end knows its instruction set; what of the machine this process may use is known here. */
 static void refine_cpu(trdi_device_facts *facts)
@@ -30,46 +37,73 @@ static void refine_cpu(trdi_device_facts *facts)
     if (topology->memory_bytes > 0) facts->memory_bytes = topology->memory_bytes;
 }
 
-/* Ask all back ends, one after the other, the CPU first. No lock is held: back ends may log, which calls the user. */
-static trd_status find_devices(trdi_device *found, size_t *n)
+/* Under the mutex: make the findings part of the list. */
+static void publish(const trdi_findings *findings, list_state state)
 {
-    const trdi_backend_ops *const backends[] = { trdi_backend_cpu() };
-    *n = 0;
-    for (size_t b = 0; b < sizeof backends / sizeof backends[0]; b++) {
-        const trdi_backend_ops *const ops = backends[b];
-        if (ops->abi != TRDI_BACKEND_ABI)
-            return trdi_fail(TRD_E_INTERNAL, "back end %s has interface %u, wanted %u", ops->name, (unsigned)ops->abi, (unsigned)TRDI_BACKEND_ABI);
-        trdi_device_facts facts[MAX_DEVICES];
-        size_t n_new = 0;
-        TRDI_TRY(ops->enumerate(facts, MAX_DEVICES - *n, &n_new));
-        if (n_new > MAX_DEVICES - *n) n_new = MAX_DEVICES - *n;   /* there are more than were asked for */
-        for (size_t i = 0; i < n_new; i++) {
-            if (strcmp(ops->name, "cpu") == 0) refine_cpu(&facts[i]);
-            found[(*n)++] = (trdi_device){ .ops = ops, .facts = facts[i] };
-        }
+    for (size_t i = registry.n; i < findings->n_devices; i++) registry.facts[i] = findings->devices[i].facts;
+    registry.n = findings->n_devices;
+    registry.n_notes = findings->n_notes;
+    registry.state = state;
+}
+
+/* No lock is held while a back end is asked: it may log, which calls the user. */
+static trd_status list_cpu(void)
+{
+    trdi_mutex_lock(&registry.mutex);
+    const bool listed = registry.state != NOTHING_LISTED;
+    trdi_mutex_unlock(&registry.mutex);
+    if (listed) return TRD_OK;
+    trdi_device found[TRDI_MAX_DEVICES];
+    trdi_findings findings = { .devices = found, .notes = registry.notes };
+    TRDI_TRY(trdi_findings_ask(&findings, trdi_backend_cpu()));
+    for (size_t i = 0; i < findings.n_devices; i++) refine_cpu(&found[i].facts);
+    trdi_mutex_lock(&registry.mutex);
+    if (registry.state == NOTHING_LISTED) { /* else another thread was faster */
+        memcpy(registry.devices, found, findings.n_devices * sizeof found[0]);
+        publish(&findings, CPU_LISTED);
     }
+    trdi_mutex_unlock(&registry.mutex);
     return TRD_OK;
 }
 
-static trd_status list_devices(void)
+/*
+ * Under the mutex: is it this thread's turn to ask the modules? Waits while another thread does. The asker itself comes here again when
+ * the user's log callback does, and a forked child when the asker stayed behind: both have to do with what is listed.
+ */
+static bool begin_asking(void)
 {
-    trdi_mutex_lock(&registry.mutex);
-    const bool listed = registry.listed;
-    trdi_mutex_unlock(&registry.mutex);
-    if (listed) return TRD_OK;
-    trdi_device found[MAX_DEVICES];
-    size_t n;
-    TRDI_TRY(find_devices(found, &n));
-    trdi_mutex_lock(&registry.mutex);
-    if (!registry.listed) { /* else another thread was faster */
-        for (size_t i = 0; i < n; i++) {
-            registry.devices[i] = found[i];
-            registry.facts[i] = found[i].facts;
-        }
-        registry.n = n;
-        registry.listed = true;
+    while (registry.state == ASKING_MODULES) {
+        if (registry.process != trdi_process_id() || pthread_equal(registry.asker, pthread_self())) return false;
+        trdi_cond_wait(&registry.changed, &registry.mutex);
     }
+    if (registry.state == ALL_LISTED) return false;
+    registry.state = ASKING_MODULES;
+    registry.process = trdi_process_id();
+    registry.asker = pthread_self();
+    return true;
+}
+
+static void ask_modules(void)
+{
+    trdi_findings findings = {
+        .devices = registry.devices, .n_devices = registry.n, .notes = registry.notes, .n_notes = registry.n_notes,
+    };
+    trdi_discover_modules(&findings);
+    const char *const unbound = trdi_topology_get()->note;
+    if (unbound[0] != '\0') trdi_findings_note(&findings, "%s", unbound);
+    trdi_mutex_lock(&registry.mutex);
+    publish(&findings, ALL_LISTED);
+    trdi_cond_broadcast(&registry.changed);
     trdi_mutex_unlock(&registry.mutex);
+}
+
+static trd_status list_all(void)
+{
+    TRDI_TRY(list_cpu());
+    trdi_mutex_lock(&registry.mutex);
+    const bool asking = begin_asking();
+    trdi_mutex_unlock(&registry.mutex);
+    if (asking) ask_modules();
     return TRD_OK;
 }
 
@@ -88,33 +122,79 @@ static bool add_use(size_t i, void **impl)
     return open;
 }
 
+/* Drivers do not survive a fork; the CPU does. */
+static trd_status check_process(const trdi_device *device)
+{
+    if (device->ops == trdi_backend_cpu()) return TRD_OK;
+    trdi_mutex_lock(&registry.mutex);
+    const bool own = registry.process == trdi_process_id();
+    trdi_mutex_unlock(&registry.mutex);
+    if (own) return TRD_OK;
+    return trdi_fail(TRD_E_FORKED, "device %s (%s): its driver was started before this process was forked: list and open devices after the fork only",
+                     device->facts.id, device->facts.name);
+}
+
 static trd_status use_device(size_t i)
 {
     const trdi_device *const device = &registry.devices[i];
     void *impl = NULL;
+    TRDI_TRY(check_process(device));
     if (add_use(i, &impl)) return TRD_OK;
     TRDI_TRY(device->ops->device_open(&device->facts, &impl));
-    trdi_log(TRD_LOG_INFO, "device %s: %s, %s, cores: %lld, memory: %lld MiB", device->facts.id, device->facts.name, device->facts.isa,
-             (long long)device->facts.n_compute_units, (long long)(device->facts.memory_bytes >> 20));
+    trdi_log(TRD_LOG_INFO, "device %s: %s, %s, cores: %lld, memory: %lld MiB", device->facts.id, device->facts.name,
+             device->facts.isa[0] != '\0' ? device->facts.isa : device->facts.platform, (long long)device->facts.n_compute_units,
+             (long long)(device->facts.memory_bytes >> 20));
     (void)add_use(i, &impl);
     if (impl != NULL) device->ops->device_close(impl); /* another thread was faster */
+    return TRD_OK;
+}
+
+/* What the selector means, given the devices it needs to be listed. @param selected  replaced where the environment decides */
+static trd_status select_devices(const char **selector, size_t *chosen, size_t *n_chosen)
+{
+    const char *origin = "";
+    if (*selector == NULL || (*selector)[0] == '\0') {
+        *selector = getenv("TREADLE_DEVICE");
+        origin = " (from TREADLE_DEVICE)";
+    }
+    if (*selector == NULL || (*selector)[0] == '\0') *selector = "cpu";
+    TRDI_TRY(trdi_device_selects_cpu(*selector) ? list_cpu() : list_all());
+    trdi_mutex_lock(&registry.mutex);
+    const trdi_device_choice choice = {
+        .facts = registry.facts, .n = registry.n, .notes = (const char (*)[TRDI_NOTE_BYTES])registry.notes, .n_notes = registry.n_notes,
+    };
+    trdi_mutex_unlock(&registry.mutex);
+    return trdi_device_select(*selector, origin, &choice, chosen, n_chosen);
+}
+
+trd_status trdi_device_acquire_list(const char *selector, trdi_device **out, size_t capacity, size_t *n)
+{
+    *n = 0;
+    size_t chosen[TRDI_MAX_DEVICES], n_chosen;
+    TRDI_TRY(select_devices(&selector, chosen, &n_chosen));
+    if (n_chosen > capacity)
+        return trdi_fail(TRD_E_RANGE, "device '%s': %zu devices, at most %zu are wanted", selector, n_chosen, capacity);
+    for (size_t i = 0; i < n_chosen; i++) {
+        const trd_status status = use_device(chosen[i]);
+        if (status != TRD_OK) {
+            while (*n > 0) trdi_device_release(out[--*n]);
+            return status;
+        }
+        out[(*n)++] = &registry.devices[chosen[i]];
+    }
     return TRD_OK;
 }
 
 trd_status trdi_device_acquire(const char *selector, trdi_device **out)
 {
     *out = NULL;
-    const char *origin = "";
-    if (selector == NULL || selector[0] == '\0') {
-        selector = getenv("TREADLE_DEVICE");
-        origin = " (from TREADLE_DEVICE)";
+    size_t chosen[TRDI_MAX_DEVICES], n_chosen;
+    TRDI_TRY(select_devices(&selector, chosen, &n_chosen));
+    if (n_chosen > 1) {
+        return trdi_fail(TRD_E_UNSUPPORTED, "device '%s' names %zu devices: this version runs a model on one device at a time", selector, n_chosen);
     }
-    if (selector == NULL || selector[0] == '\0') selector = "cpu";
-    TRDI_TRY(list_devices());
-    size_t i;
-    TRDI_TRY(trdi_device_select(selector, origin, registry.facts, registry.n, &i));
-    TRDI_TRY(use_device(i));
-    *out = &registry.devices[i];
+    TRDI_TRY(use_device(chosen[0]));
+    *out = &registry.devices[chosen[0]];
     return TRD_OK;
 }
 
@@ -134,17 +214,18 @@ void trdi_device_release(trdi_device *device)
 
 const trdi_device *trdi_device_at(int64_t i)
 {
-    if (list_devices() != TRD_OK) return NULL;
-    return i >= 0 && (uint64_t)i < registry.n ? &registry.devices[i] : NULL;
+    if (list_all() != TRD_OK) return NULL;
+    trdi_mutex_lock(&registry.mutex);
+    const bool there = i >= 0 && (uint64_t)i < registry.n;
+    trdi_mutex_unlock(&registry.mutex);
+    return there ? &registry.devices[i] : NULL;
 }
 
 const char *trdi_device_note(int64_t i)
 {
-    if (i < 0) return NULL;
-    const char *const line = trdi_device_missing((size_t)i);
-    if (line != NULL) return line;
-    /* After the kinds that are missing: why threads cannot be bound, if they cannot. */
-    const char *const note = trdi_topology_get()->note;
-    const bool is_last = i > 0 && trdi_device_missing((size_t)i - 1) != NULL;
-    return is_last && note[0] != '\0' ? note : NULL;
+    if (list_all() != TRD_OK) return NULL;
+    trdi_mutex_lock(&registry.mutex);
+    const bool there = i >= 0 && (uint64_t)i < registry.n_notes;
+    trdi_mutex_unlock(&registry.mutex);
+    return there ? registry.notes[i] : NULL;
 }

@@ -3,18 +3,30 @@
 #define TRDI_DEVICE_SELECT_H
 
 #include "backend/backend.h"
+#include "device/modules.h"
+
+/** What there is to choose from. */
+typedef struct trdi_device_choice {
+    const trdi_device_facts *facts;            /**< [n], the CPU first */
+    size_t n;
+    const char (*notes)[TRDI_NOTE_BYTES];      /**< [n_notes], "KIND: why something of that kind is not there" */
+    size_t n_notes;
+} trdi_device_choice;
 
 /**
- * Find the device that a selector names. Kinds and names are compared without regard to case.
+ * Find the devices that a selector names: one, or a list separated by commas, in its order, each once. Case does not matter.
  *
- * @param selector  "cpu", "cpu:0", "opencl", "cuda", "gpu", "auto" or a part of a device's name; not NULL, not ""
+ * cpu, opencl, cuda: the best usable device of that back end, a GPU before others; opencl:1: that one. gpu, gpu:1: usable GPUs, in the
+ * order cuda, opencl. auto: the first usable GPU, else the CPU. Anything else: part of a device's name, else of its platform's.
+ *
+ * @param selector  not NULL, not ""
  * @param origin    put after the selector in texts: "" or " (from TREADLE_DEVICE)"
- * @param facts     [n], the CPU first
- * @return TRD_OK; TRD_E_INVALID with what there is; TRD_E_DEVICE if the device cannot be used
+ * @param chosen    [choice->n], indices into facts
+ * @return TRD_OK; TRD_E_INVALID with what there is; TRD_E_DEVICE if a named device cannot be used
  */
-trd_status trdi_device_select(const char *selector, const char *origin, const trdi_device_facts *facts, size_t n, size_t *chosen);
+trd_status trdi_device_select(const char *selector, const char *origin, const trdi_device_choice *choice, size_t *chosen, size_t *n_chosen);
 
-/** Line i of why a kind of device is not there; NULL past the last. Static. */
-const char *trdi_device_missing(size_t i);
+/** Does the selector mean the CPU whatever else there is, so that no other back end need be asked? */
+bool trdi_device_selects_cpu(const char *selector);
 
 #endif

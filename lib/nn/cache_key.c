@@ -14,13 +14,7 @@ enum { END_BYTES = 65536, TEXT_BYTES = 512 };
 static char *cache_folder(const char *wanted)
 {
     if (wanted != NULL) return wanted[0] != '\0' ? trdi_strndup(wanted, strlen(wanted)) : NULL;
-    const char *own = getenv("TREADLE_CACHE");
-    if (own != NULL) return own[0] != '\0' ? trdi_strndup(own, strlen(own)) : NULL;
-    const char *xdg = getenv("XDG_CACHE_HOME");
-    if (xdg != NULL && xdg[0] == '/') return trdi_path_join(xdg, "treadle");
-    const char *home = getenv("HOME");
-    if (home != NULL && home[0] == '/') return trdi_path_join(home, ".cache/treadle");
-    return NULL;
+    return trdi_cache_folder();
 }
 
 /** Read the first and the last 64 KiB (all of a shorter file) into out. @return bytes read, 0 on failure */

@@ -26,7 +26,7 @@ static void test_acquire(void)
 
     CHECK_FAILS(trdi_device_acquire("cpu:3", &a), TRD_E_INVALID, "device index 3");
     CHECK(a == NULL);
-    CHECK_FAILS(trdi_device_acquire("cuda", &a), TRD_E_INVALID, "no CUDA back end");
+    CHECK_FAILS(trdi_device_acquire("cuda", &a), TRD_E_INVALID, "no treadle-cuda.so in ");
     size_t blocks;
     trd_memory_in_use(NULL, &blocks);
     CHECK_INT(blocks, 0);
@@ -36,7 +36,7 @@ static void test_environment(void)
 {
     trdi_device *device;
     CHECK_INT(setenv("TREADLE_DEVICE", "opencl:1", 1), 0);
-    CHECK_FAILS(trdi_device_acquire(NULL, &device), TRD_E_INVALID, "device 'opencl:1' (from TREADLE_DEVICE): no OpenCL back end");
+    CHECK_FAILS(trdi_device_acquire(NULL, &device), TRD_E_INVALID, "device 'opencl:1' (from TREADLE_DEVICE): no treadle-opencl.so in ");
     CHECK_OK(trdi_device_acquire("cpu", &device));
     trdi_device_release(device);
     CHECK_INT(setenv("TREADLE_DEVICE", "CPU:0", 1), 0);
@@ -166,8 +166,8 @@ static void test_bad_arguments(void)
 
 static void test_notes(void)
 {
-    CHECK_STRING(trd_device_note(0), "opencl: no OpenCL back end in this build");
-    CHECK_STRING(trd_device_note(1), "cuda: no CUDA back end in this build");
+    CHECK(strstr(trd_device_note(0), "opencl: no treadle-opencl.so in ") != NULL);
+    CHECK(strstr(trd_device_note(1), "cuda: no treadle-cuda.so in ") != NULL);
     CHECK(trd_device_note(-1) == NULL);
     int64_t n = 0;
     while (trd_device_note(n) != NULL) n++;
@@ -177,6 +177,7 @@ static void test_notes(void)
 
 int main(void)
 {
+    CHECK_INT(setenv("TREADLE_BACKEND_PATH", "/nonexistent", 1), 0); /* the CPU alone */
     test_threads();
     test_acquire();
     test_environment();
