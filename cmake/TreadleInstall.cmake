@@ -1,4 +1,4 @@
-# Installs the libraries, the headers, the CMake package and the pkg-config file. The command installs itself.
+# Installs the libraries, the modules, the headers, the CMake package and the pkg-config file. The command installs itself.
 include(CMakePackageConfigHelpers)
 
 set(treadle_config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/treadle")
@@ -18,6 +18,12 @@ foreach(target IN LISTS TREADLE_LIBRARY_TARGETS)
         INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
     install(EXPORT ${export} NAMESPACE treadle:: DESTINATION "${treadle_config_dir}")
 endforeach()
+# Back ends that are modules, and what looks for devices on their behalf: in a folder of their own beside the library, where it looks.
+if(TREADLE_MODULE_TARGETS)
+    install(TARGETS ${TREADLE_MODULE_TARGETS}
+        LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}/treadle"
+        RUNTIME DESTINATION "${CMAKE_INSTALL_LIBDIR}/treadle")
+endif()
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/treadle" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
 
 configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/treadleConfig.cmake.in" "${PROJECT_BINARY_DIR}/treadleConfig.cmake"

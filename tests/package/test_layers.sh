@@ -30,6 +30,7 @@ check lib/decode decode nn sched model device backend core treadle
 check lib/api api decode nn sched model device backend core treadle
 check bindings treadle
 check benchmarks treadle
+check docs/examples treadle
 
 # report TEXT FOUND: FOUND is a violation unless it is empty.
 report() { [ -z "$2" ] || wrong "$1:
@@ -50,7 +51,7 @@ report "a public header that includes more than standard headers and its own kin
 
 # A name says which file is meant.
 report "file names that are not unique" \
-    "$(find lib kernels include bindings benchmarks tests -type f \( -name '*.c' -o -name '*.h' -o -name '*.cl' -o -name '*.cu' \) 2>/dev/null |
+    "$(find lib kernels include bindings benchmarks docs tests -type f \( -name '*.c' -o -name '*.h' -o -name '*.cl' -o -name '*.cu' \) 2>/dev/null |
         sed 's|.*/||' | sort | uniq -d)"
 
 # hwloc appears in lib/device only; threads of OpenMP in one file; SDK headers in no public header.
@@ -58,7 +59,13 @@ report "hwloc outside lib/device" "$(grep -rlE '^ *# *include *<hwloc' lib kerne
 report "OpenMP outside lib/backend/cpu/team.c" \
     "$(grep -rlE '^ *# *include *<omp\.h>|^ *# *pragma +omp|_Pragma *\( *"omp|omp_(get|set)_' --include='*.c' --include='*.h' lib kernels bindings 2>/dev/null |
         grep -v '^lib/backend/cpu/team\.c$' || true)"
-bad=$(grep -rnE '[^a-z_](malloc|calloc|realloc|strdup|free|abort|exit|printf|puts) *\(' --include='*.c' --include='*.h' lib kernels 2>/dev/null |
+report "OpenCL outside lib/backend/opencl and include/treadle/trd_opencl.h" \
+    "$(grep -rlE '^ *# *include *<CL/' lib kernels bindings benchmarks docs include 2>/dev/null |
+        grep -vE '^lib/backend/opencl/|^include/treadle/trd_opencl\.h$' || true)"
+# Kernels are embedded as text: a source includes files of kernels/shared and kernels/opencl, by name.
+report "a kernel that includes what is not beside it" \
+    "$(grep -rnE '^ *# *include' --include='*.cl' kernels 2>/dev/null | grep -vE 'include "[a-z0-9_]+\.h"' || true)"
+bad=$(grep -rnE '[^a-z_>.](malloc|calloc|realloc|strdup|free|abort|exit|printf|puts) *\(' --include='*.c' --include='*.h' lib kernels 2>/dev/null |
     grep -vE '^lib/core/alloc\.c:|^[^:]*:[0-9]+: *(/?\*|//)|/\*.*(malloc|calloc|realloc|strdup|free|abort|exit|printf|puts) *\(.*\*/' || true)
 [ -z "$bad" ] || wrong "the library allocates past trdi_alloc, exits or prints:
 $bad"

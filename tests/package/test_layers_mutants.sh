@@ -7,7 +7,7 @@ work=$TREADLE_BUILD/package/layers
 # A tree that obeys, of one file per module.
 make_tree() {
     rm -rf "$work"
-    mkdir -p "$work/include/treadle" "$work/kernels/cpu" "$work/bindings" "$work/tests"
+    mkdir -p "$work/include/treadle" "$work/kernels/cpu" "$work/kernels/shared" "$work/bindings" "$work/docs/examples" "$work/tests" "$work/lib/backend/opencl"
     for module in core backend/cpu device model sched nn decode api; do
         mkdir -p "$work/lib/$module"
         echo '#include "core/status.h"' > "$work/lib/$module/$(basename $module)_part.c"
@@ -16,6 +16,9 @@ make_tree() {
     echo '#pragma omp parallel' > "$work/lib/backend/cpu/team.c"
     echo '#include <hwloc.h>' > "$work/lib/device/topology.c"
     echo 'void *p = malloc(1);' > "$work/lib/core/alloc.c"
+    printf '%s\n' '#include <CL/cl.h>' 'void f(void) { host->free(p); table.free(p); }' > "$work/lib/backend/opencl/cl_part.c"
+    echo '#include "shim.h"' > "$work/kernels/shared/map.cl"
+    echo '#include "treadle/trd_base.h"' > "$work/docs/examples/add.c"
     echo '#include "treadle/trd_base.h"' > "$work/bindings/command.c"
     echo '#include "kernels/cpu/kernels.h"' > "$work/lib/backend/cpu/plan.c"
 }
@@ -68,5 +71,11 @@ mutant lib/nn/nn_part.c '    free(p);' 'past trdi_alloc'
 mutant lib/nn/nn_part.c '    p = strdup(q);' 'past trdi_alloc'
 mutant lib/core/core_part.c '    p = calloc(1, 2);' 'past trdi_alloc'
 mutant lib/api/api_part.c '    exit(1);' 'past trdi_alloc'
+mutant lib/nn/nn_part.c '#include <CL/cl.h>' 'OpenCL outside'
+mutant bindings/command.c '#include <CL/cl.h>' 'OpenCL outside'
+mutant lib/backend/opencl/cl_part.c '#include "backend/cpu/cpu.h"' 'includes another'
+mutant docs/examples/add.c '#include "core/alloc.h"' 'docs/examples may include'
+mutant kernels/shared/map.cl '#include "../opencl/x.h"' 'not beside it'
+mutant kernels/shared/map.cl '#include <math.h>' 'not beside it'
 rm -rf "$work"
 echo "$n_mutants violations noticed"

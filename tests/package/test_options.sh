@@ -29,6 +29,11 @@ configure 1 'the CUDA back end is not in this version' -DTRD_WITH_CUDA=ON
 configure 1 'TRD_WITH_OPENMP is "perhaps"; it must be AUTO, ON or OFF' -DTRD_WITH_OPENMP=perhaps
 configure 0 'OPENMP: off (TRD_WITH_OPENMP=OFF)' -DTRD_WITH_OPENMP=OFF
 grep -q 'treadle .*, Release, ' "$work/log" || fail 'the default build type is not Release'
+# OpenCL: off, and a machine without its headers.
+configure 0 'OPENCL: off (TRD_WITH_OPENCL=OFF)' -DTRD_WITH_OPENCL=OFF
+nothing='-DCMAKE_IGNORE_PATH=/usr/include;/usr/local/include'
+configure 1 'TRD_WITH_OPENCL=ON, but it was not found: install opencl-headers' -DTRD_WITH_OPENCL=ON "$nothing"
+configure 0 'OPENCL: not found (install opencl-headers)' "$nothing"
 PKG_CONFIG_LIBDIR=$work/pkgconfig
 export PKG_CONFIG_LIBDIR
 configure 1 'TRD_WITH_HWLOC=ON, but it was not found: install libhwloc-dev' -DTRD_WITH_HWLOC=ON

@@ -23,3 +23,12 @@ cat "$TREADLE_SOURCE"/include/treadle/*.h | tr '\n' ' ' |
     grep -o 'TRD_API [^;(]*[ *]trd_[a-z0-9_]*(' | sed 's/.*[ *]\(trd_[a-z0-9_]*\)($/\1/' | sort >"$work/declared.txt"
 diff -u "$want" "$work/declared.txt" || fail 'the declared functions (+) are not those of symbols.txt (-)'
 echo "$(wc -l <"$want") symbols"
+
+# Modules: one symbol, and no vendor's library that would have to be there when they are loaded.
+shift
+for module in "$@"; do
+    got=$(nm -D --defined-only "$module" | awk '{ print $3 }')
+    [ "$got" = trd_backend_entry ] || fail "$module exports: $got"
+    bad=$(readelf -d "$module" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -vE '^(libc|libm|libdl|libpthread|libgomp|libomp|ld-linux-[a-z0-9-]*)\.so' || true)
+    [ -z "$bad" ] || fail "$module needs: $bad"
+done
