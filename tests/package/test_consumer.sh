@@ -39,21 +39,33 @@ linked() {
     [ "$got" = "$1" ] || fail "linked with the shared library: $got, wanted $1"
 }
 
+# finds WANTED: does the consumer find the OpenCL module, and PoCL through it? Only where the module was built and PoCL is there.
+finds() {
+    [ -f "$TREADLE_BUILD/treadle-opencl.so" ] && [ "${TREADLE_TEST_OPENCL:+set}" = set ] || return 0
+    [ ! -f "$TREADLE_TEST_OPENCL/pocl/missing" ] || return 0
+    if "$TREADLE_SOURCE/tests/opencl/with" pocl "$dir/consumer" device opencl: 2>"$work/device.log"; then got=yes; else got=no; fi
+    [ "$got" = "$1" ] || { cat "$work/device.log" >&2; fail "OpenCL's device found: $got, wanted $1"; }
+}
+
 library_dir() { dirname "$(find "$1" -name 'libtreadle.*' | head -n 1)"; }
 
 case $way in
 install)
-    rm -rf "$work/prefix" "$work/moved" "$work/static-only"
+    rm -rf "$work/prefix" "$work/moved" "$work/static-only" "$work/bare"
     "$CMAKE" --install "$TREADLE_BUILD" --prefix "$work/prefix"
     # A copy elsewhere: the packages must be relocatable. Another without the shared library, so that -ltreadle is the archive.
+    # A third without modules.
     cp -R "$work/prefix" "$work/moved"
     cp -R "$work/prefix" "$work/static-only"
     find "$work/static-only" -name 'libtreadle.so*' -delete
+    cp -R "$work/prefix" "$work/bare"
+    find "$work/bare" -name 'treadle-*.so' -delete
     exit 0
     ;;
 cmake-shared)
     with_cmake "$work/moved" -DTREADLE_USE=shared
     linked yes
+    finds yes
     ;;
 cmake-default)
     with_cmake "$work/prefix" -DTREADLE_USE=default
@@ -62,6 +74,9 @@ cmake-default)
 cmake-static)
     with_cmake "$work/moved" -DTREADLE_USE=static
     linked no
+    TREADLE_BACKEND_PATH=$(library_dir "$work/moved")/treadle
+    export TREADLE_BACKEND_PATH
+    finds yes
     ;;
 cmake-static-cxx)
     with_cmake "$work/moved" -DTREADLE_USE=static -DTREADLE_LANGUAGE=CXX
@@ -72,6 +87,10 @@ pkgconfig-shared)
     linked yes
     LD_LIBRARY_PATH=$(library_dir "$work/moved")
     export LD_LIBRARY_PATH
+    finds yes
+    "$dir/consumer" "$TREADLE_VERSION" "$TREADLE_SOURCE/models/g2p-en"
+    LD_LIBRARY_PATH=$(library_dir "$work/bare")
+    finds no            # and the library works without its modules
     ;;
 pkgconfig-static)
     with_pkg_config "$work/static-only" --static
@@ -80,6 +99,7 @@ pkgconfig-static)
 subdirectory)
     with_cmake "$work/none" -DTREADLE_USE=subdirectory -DTREADLE_SOURCE="$TREADLE_SOURCE" -DCMAKE_BUILD_TYPE=Debug
     linked yes
+    finds yes
     ;;
 static-build)
     # A build without the shared library: as a subproject, then installed and used by both kinds of package.

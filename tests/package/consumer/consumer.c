@@ -1,4 +1,4 @@
-/* consumer.c: the smallest user: translates one word of the demo model with the library that was linked. */
+/* consumer.c: the smallest user: translates one word of the demo model with the library that was linked, or looks for a device. */
 #include <stdio.h>
 #include <string.h>
 #include <treadle/treadle.h>
@@ -32,8 +32,21 @@ static int pronounce(const char *directory)
     return wrong;
 }
 
+/** The module of a back end was found: there is a device that begins with its name. */
+static int has_device(const char *backend)
+{
+    for (int64_t i = 0; i < trd_device_count(); i++) {
+        trd_device_info info;
+        info.struct_size = sizeof info;
+        if (trd_device_get_info(i, &info) == TRD_OK && strncmp(info.id, backend, strlen(backend)) == 0) return 1;
+    }
+    for (int64_t i = 0; trd_device_note(i) != NULL; i++) fprintf(stderr, "%s\n", trd_device_note(i));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "device") == 0) return !has_device(argv[2]);
     if (argc != 3 || strcmp(trd_version(), argv[1]) != 0) {
         fprintf(stderr, "linked with treadle %s; arguments: its version and a model\n", trd_version());
         return 1;
