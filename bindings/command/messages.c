@@ -43,6 +43,11 @@ int finish_output(const invocation *program, int status)
     const bool failed = fflush(stdout) != 0 || ferror(stdout) != 0;
     if (status == STATUS_TOLD) return STATUS_FAILED;
     if (!failed) return status;
+    if (errno == 0) {
+        /* A write before this one failed and its reason is gone: let one more fail. */
+        (void)putchar('\n');
+        (void)fflush(stdout);
+    }
     if (errno != EPIPE) complain(program, "cannot write standard output: %s", strerror(errno != 0 ? errno : EIO));
     return status == STATUS_OK ? STATUS_FAILED : status;
 }

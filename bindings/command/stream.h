@@ -19,7 +19,7 @@ enum { USER_TRANSLATE = 1, USER_SCORE = 2, USER_CT2 = 4 };
 /** Values of the options, named as these. */
 typedef struct stream_settings {
     const char *task;
-    const char *model, *device, *device_index, *compute_type, *cuda_compute_type, *cpu_compute_type;
+    const char *model, *device, *device_index, *compute_type, *cuda_compute_type, *cpu_compute_type, *numerics;
     int64_t     inter_threads, intra_threads, cpu_core_offset, max_queued_batches;
     const char *src, *tgt, *out, *src_spm, *tgt_spm;
     int64_t     batch_size, read_batch_size, max_input_length;
@@ -34,7 +34,7 @@ typedef struct stream_settings {
 } stream_settings;
 
 /** The table of all three commands. @param n  its size */
-#define STREAM_OPTIONS_N 44
+#define STREAM_OPTIONS_N 45
 extern const option_spec stream_options[STREAM_OPTIONS_N];
 
 typedef struct stream stream;

@@ -8,7 +8,7 @@
 /** Kind of device ("cpu", "cuda" ...) that a device option means, for --cpu_compute_type and --cuda_compute_type. */
 static const char *device_kind(const char *device)
 {
-    static const char *const kinds[] = { "cpu", "cuda", "opencl" };
+    static const char *const kinds[] = { "cpu", "cuda", "opencl", "gpu" };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strncmp(device, kinds[i], strlen(kinds[i])) == 0) return kinds[i];
     const char *best = "cpu";
@@ -77,6 +77,7 @@ static int set_device(const stream *s, trd_translator_options *o, char *device, 
         o->device = from->device;
     }
     o->compute_type = from->compute_type;
+    o->numerics = from->numerics;
     if (strcmp(kind, "cpu") == 0 && from->cpu_compute_type != NULL) o->compute_type = from->cpu_compute_type;
     if (strcmp(kind, "cuda") == 0 && from->cuda_compute_type != NULL) o->compute_type = from->cuda_compute_type;
     return STATUS_GO_ON;

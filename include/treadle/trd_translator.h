@@ -33,7 +33,7 @@ typedef struct trd_sequences {
 /** How a translator is set up. Start from trd_translator_options_init(). */
 typedef struct trd_translator_options {
     size_t      struct_size;         /**< bytes; set by the init function */
-    const char *device;              /**< "cpu" (default), "auto", "cpu:0", a part of a device's name; TREADLE_DEVICE replaces the default */
+    const char *device;              /**< "cpu" (default), "opencl", "gpu", "auto", "cpu:0", a part of a device's name; TREADLE_DEVICE replaces the default */
     const char *compute_type;        /**< "default" (default), "auto", "float32", "float", "int8", "int8_float32", "int16", "float16" ... */
     int32_t     inter_threads;       /**< workers; default 1; >= 1 */
     int32_t     intra_threads;       /**< threads of each worker; 0 (default): OMP_NUM_THREADS, else min(4, cores allowed) */
@@ -41,6 +41,11 @@ typedef struct trd_translator_options {
     int32_t     cpu_core_offset;     /**< >= 0 pins the threads of worker i from core offset + i * intra_threads on; -1 (default) does not pin */
     int64_t     max_batch_rows;      /**< hypotheses a worker advances together; default 256; 1 .. 1048576 */
     const char *cache_dir;           /**< where prepared weights are kept; NULL (default): TREADLE_CACHE, else the user's cache folder; "" keeps none */
+    /**
+     * "auto" (default): "reproducible" on devices of CPU type, "fast" on others. "reproducible": a result's bits depend on neither the
+     * rest of the batch nor the number of threads. "fast": large products may go to a vendor's library, which chooses by shape.
+     */
+    const char *numerics;
 } trd_translator_options;
 
 /** Fill in the defaults. @param size  sizeof(trd_translator_options) as the caller was compiled */
@@ -56,7 +61,7 @@ typedef struct trd_translator trd_translator;
  * @param options  NULL for the defaults
  * @param out      owned: trd_translator_destroy()
  * @return TRD_OK; TRD_E_STATE if the model is no sequence-to-sequence model ("cannot be used as a translator");
- *         TRD_E_INVALID for an unknown device or compute type or a number out of range; TRD_E_UNSUPPORTED if the device
+ *         TRD_E_INVALID for an unknown device, compute type or numerics or a number out of range; TRD_E_UNSUPPORTED if the device
  *         lacks the compute type; TRD_E_MEMORY; TRD_E_DEVICE
  */
 TRD_API trd_status trd_translator_create(trd_model *model, const trd_translator_options *options, trd_translator **out);

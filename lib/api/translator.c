@@ -1,4 +1,6 @@
 /* translator.c: making and ending translators. */
+#include <string.h>
+
 #include "api/options.h"
 #include "api/translator.h"
 #include "core/alloc.h"
@@ -32,6 +34,21 @@ static trd_status check_options(const trd_translator_options *o)
     return TRD_OK;
 }
 
+/* NULL is the default. */
+static trd_status read_numerics(const char *name, trdi_numerics *out)
+{
+    static const char *const names[] = { [TRDI_NUMERICS_AUTO] = "auto", [TRDI_NUMERICS_REPRODUCIBLE] = "reproducible",
+                                         [TRDI_NUMERICS_FAST] = "fast" };
+    *out = TRDI_NUMERICS_AUTO;
+    if (name == NULL) return TRD_OK;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) != 0) continue;
+        *out = (trdi_numerics)i;
+        return TRD_OK;
+    }
+    return trdi_fail(TRD_E_INVALID, "numerics is '%s', it must be \"auto\", \"reproducible\" or \"fast\"", name);
+}
+
 /* Jobs that may wait: four full batches for each worker unless the caller says otherwise. */
 static int64_t queue_bound(const trd_translator_options *o)
 {
@@ -55,8 +72,9 @@ static trd_status start_workers(trd_translator *t, const trd_translator_options 
 
 static trd_status fill_translator(trd_translator *t, trd_model *model, const trd_translator_options *o)
 {
+    trdi_network_options network = { .compute_type = o->compute_type, .cache_dir = o->cache_dir };
+    TRDI_TRY(read_numerics(o->numerics, &network.numerics));
     TRDI_TRY(trdi_device_acquire(o->device, &t->device));
-    const trdi_network_options network = { .compute_type = o->compute_type, .cache_dir = o->cache_dir };
     TRDI_TRY(trdi_network_create(model, t->device, &network, &t->network));
     t->model = trdi_model_retain(model);
     TRDI_TRY(start_workers(t, o));

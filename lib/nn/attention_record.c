@@ -10,6 +10,7 @@ static trdi_kv_layout kv_layout(const trdi_recorder *r, const trdi_attention_des
     const trdi_step_layout *in_step = &r->places->in_step;
     return (trdi_kv_layout){
         .pool = { r->places->pool, 0 },
+        .dtype = r->network->kv_dtype,
         .layer_offset = r->network->kv_offsets[r->layer],
         .block_stride = r->network->info.block_bytes,
         .block_tokens = TRDI_BLOCK_TOKENS,

@@ -28,17 +28,17 @@ static size_t read_ends(const char *path, uint64_t file_bytes, uint8_t *out)
     return n;
 }
 
-/** Everything that the prepared bytes depend on, digested. */
-static bool digest_identity(const trd_model *model, const trdi_backend_ops *ops, const char *compute_type, uint8_t digest[16])
+/** Everything that the prepared bytes depend on, digested: a back end may lay weights out for the device at hand. */
+static bool digest_identity(const trd_model *model, const trdi_device *device, const char *compute_type, uint8_t digest[16])
 {
     trdi_file_identity file;
     if (!trdi_model_identity(model, &file)) return false;
     uint8_t *text = trdi_alloc(TEXT_BYTES + 2 * (size_t)END_BYTES);
     if (text == NULL) return false;
-    const int length = snprintf((char *)text, TEXT_BYTES, "%llu %llu %llu %lld %s %u %s %s",
+    const int length = snprintf((char *)text, TEXT_BYTES, "%llu %llu %llu %lld %s %u %s %s %s",
                                 (unsigned long long)file.device, (unsigned long long)file.inode, (unsigned long long)file.bytes,
-                                (long long)file.modified_ns, ops->name, (unsigned)ops->weight_layout_version, compute_type,
-                                trd_version());
+                                (long long)file.modified_ns, device->ops->name, (unsigned)device->ops->weight_layout_version,
+                                compute_type, trd_version(), device->facts.name);
     const size_t n = read_ends(model->binary_path, file.bytes, text + TEXT_BYTES);
     const bool good = length > 0 && length < TEXT_BYTES && n > 0;
     if (good) {
@@ -49,19 +49,19 @@ static bool digest_identity(const trd_model *model, const trdi_backend_ops *ops,
     return good;
 }
 
-void trdi_weight_cache_locate(trdi_weight_cache_key *key, const trd_model *model, const trdi_backend_ops *ops,
+void trdi_weight_cache_locate(trdi_weight_cache_key *key, const trd_model *model, const trdi_device *device,
                               const char *compute_type, const char *folder)
 {
     *key = (trdi_weight_cache_key){ .path = NULL };
     if (model->binary_path == NULL || !trdi_digest_available()) return;
     char *place = cache_folder(folder);
     if (place == NULL) return;
-    if (!digest_identity(model, ops, compute_type, key->digest)) {
+    if (!digest_identity(model, device, compute_type, key->digest)) {
         trdi_log(TRD_LOG_WARNING, "no weight cache: '%s' cannot be identified", model->binary_path);
     } else {
         char name[64] = "";
         for (int i = 0; i < 16; i++) (void)snprintf(name + 2 * i, 3, "%02x", key->digest[i]);
-        (void)snprintf(name + 32, sizeof name - 32, "-%s-v%u.weights", ops->name, (unsigned)ops->weight_layout_version);
+        (void)snprintf(name + 32, sizeof name - 32, "-%s-v%u.weights", device->ops->name, (unsigned)device->ops->weight_layout_version);
         key->path = trdi_path_join(place, name);
     }
     trdi_free(place);

@@ -62,6 +62,21 @@ const char *trdi_compute_type_name(trdi_compute_type type)
     return names[type];
 }
 
+trd_dtype trdi_compute_type_weights(trdi_compute_type type)
+{
+    switch (type) {
+    case TRDI_COMPUTE_FLOAT16: return TRD_DTYPE_F16;
+    case TRDI_COMPUTE_INT8_FLOAT32:
+    case TRDI_COMPUTE_INT8_FLOAT16: return TRD_DTYPE_I8;
+    default: return TRD_DTYPE_F32;
+    }
+}
+
+trd_dtype trdi_compute_type_kv(trdi_compute_type type)
+{
+    return type == TRDI_COMPUTE_FLOAT16 || type == TRDI_COMPUTE_INT8_FLOAT16 ? TRD_DTYPE_F16 : TRD_DTYPE_F32;
+}
+
 static trdi_compute_type first_choice(int row, uint32_t types)
 {
     const choice *c = rows[row];

@@ -19,6 +19,14 @@ typedef enum trdi_compute_type {
 /** "float32" ...; static. */
 const char *trdi_compute_type_name(trdi_compute_type type);
 
+/** Of what a device may offer, what this version computes with: 16-bit integers and bfloat16 are for later. */
+enum { TRDI_TYPES_COMPUTED = TRDI_TYPES_INT8 | TRDI_TYPES_F16 | TRDI_TYPES_CPU | TRDI_TYPES_GPU };
+
+/** Type of prepared weights: F32, F16 or I8. Activations are f32 with all of them. type needs nothing beyond TRDI_TYPES_COMPUTED. */
+trd_dtype trdi_compute_type_weights(trdi_compute_type type);
+/** Type of keys and values in their blocks: F32 or F16. */
+trd_dtype trdi_compute_type_kv(trdi_compute_type type);
+
 /**
  * The type that a request gives on a device.
  *

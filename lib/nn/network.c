@@ -10,12 +10,15 @@
 #include "core/alloc.h"
 #include "core/log.h"
 
+/** Files up to this version were converted for integers that are made by cutting off the fraction. */
+enum { LAST_TRUNCATING_VERSION = 4 };
+
 /* ---- Compute type ---- */
 
 static trd_status resolve_type(trdi_network *network, const char *requested)
 {
     const char *stored = trdi_model_stored_type(network->model);
-    const uint32_t types = network->device->facts.compute_types;
+    const uint32_t types = network->device->facts.compute_types & TRDI_TYPES_COMPUTED;
     TRDI_TRY(trdi_compute_type_resolve(requested, stored, types, &network->compute_type));
     const char *name = trdi_compute_type_name(network->compute_type);
     trdi_compute_type fallback;
@@ -24,6 +27,9 @@ static trd_status resolve_type(trdi_network *network, const char *requested)
     if (strcmp(name, stored) != 0)
         (void)snprintf(network->note, sizeof network->note, "stored as %s; %s %s", stored,
                        forced ? "this device computes it as" : "computed, as requested, as", name);
+    network->kv_dtype = trdi_compute_type_kv(network->compute_type);
+    network->weights.dtype = trdi_compute_type_weights(network->compute_type);
+    network->weights.truncate = network->model->binary_version <= LAST_TRUNCATING_VERSION;
     network->info.compute_type = name;
     network->info.compute_type_note = network->note;
     return TRD_OK;
@@ -104,7 +110,7 @@ static trd_status lay_out_blocks(trdi_network *network)
         int64_t width = trdi_key_width(&layer->self_attention);
         if (layer->has_cross) widen(&width, trdi_key_width(&layer->cross_attention));
         network->kv_offsets[l] = bytes;
-        bytes += (size_t)width * 2 * TRDI_BLOCK_TOKENS * sizeof(float);
+        bytes += (size_t)width * 2 * TRDI_BLOCK_TOKENS * trd_dtype_bytes(network->kv_dtype);
     }
     network->info.block_tokens = TRDI_BLOCK_TOKENS;
     network->info.block_bytes = bytes;
@@ -170,7 +176,7 @@ static trd_status load_mapped_weights(trdi_network *network, const char *cache_d
 
     trdi_weight_cache_key key = { .path = NULL };
     if (network->info.weight_bytes >= TRDI_CACHE_LEAST_BYTES)
-        trdi_weight_cache_locate(&key, network->model, network->device->ops, network->info.compute_type, cache_dir);
+        trdi_weight_cache_locate(&key, network->model, network->device, network->info.compute_type, cache_dir);
     trd_status status = TRD_OK;
     network->info.weights_from_cache = key.path != NULL && load_from_cache(network, &key);
     if (!network->info.weights_from_cache) {
@@ -227,14 +233,16 @@ static trd_status build(trdi_network *network, const trdi_network_options *optio
 trd_status trdi_network_create(trd_model *model, trdi_device *device, const trdi_network_options *options, trdi_network **out)
 {
     *out = NULL;
-    static const trdi_network_options defaults = { NULL, NULL };
+    static const trdi_network_options defaults = { .numerics = TRDI_NUMERICS_AUTO };
     trdi_network *network = trdi_calloc(1, sizeof *network);
     if (network == NULL) return trdi_fail(TRD_E_MEMORY, "model '%s': network", model->name);
     network->model = trdi_model_retain(model);
     network->device = device;
     network->weights.ops = device->ops;
     network->weights.device = device->impl;
-    const trd_status status = build(network, options != NULL ? options : &defaults);
+    if (options == NULL) options = &defaults;
+    network->numerics = options->numerics;
+    const trd_status status = build(network, options);
     if (status != TRD_OK) {
         trdi_network_destroy(network);
         return status;

@@ -16,6 +16,7 @@ typedef struct trdi_runner trdi_runner;
 typedef struct trdi_network_options {
     const char *compute_type;   /**< as in trd_translator_options; NULL = "default" */
     const char *cache_dir;      /**< NULL: TREADLE_CACHE, else XDG_CACHE_HOME/treadle, else ~/.cache/treadle; "" = none */
+    trdi_numerics numerics;     /**< of every plan */
 } trdi_network_options;
 
 /** Facts of a network. Strings live as long as it. */

@@ -26,6 +26,8 @@ struct trdi_network {
     trdi_device      *device;     /**< borrowed */
     trdi_network_info info;
     trdi_compute_type compute_type;
+    trdi_numerics     numerics;
+    trd_dtype         kv_dtype;   /**< of keys and values in blocks */
     char              note[128];
     trdi_weights      weights;
     trdi_weight_cache cache;      /**< empty unless the weights lie in it */

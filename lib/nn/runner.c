@@ -90,7 +90,7 @@ static trd_status ensure_plan(trdi_runner *runner, trdi_stage stage, uint32_t fe
 {
     void **plan = &runner->plans[stage][features];
     if (*plan == NULL) {
-        const trdi_plan_options options = { .numerics = TRDI_NUMERICS_AUTO };
+        const trdi_plan_options options = { .numerics = runner->network->numerics };
         trdi_recorder recorder;
         trd_status status = trdi_record_stage(&recorder, runner->network, &runner->places, stage, features);
         if (status == TRD_OK)

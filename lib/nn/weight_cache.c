@@ -12,7 +12,7 @@
 #include "core/log.h"
 #include "nn/cache_digest.h"
 
-enum { FORMAT = 1, ALIGNMENT = 64 };
+enum { FORMAT = 2, ALIGNMENT = 64 };
 static const char magic[8] = { 'T', 'R', 'D', 'W', 'G', 'H', 'T', '\n' };
 
 /** In the machine's own byte order: the magic and format are wrong in any other. */
@@ -29,8 +29,8 @@ _Static_assert(sizeof(cache_header) == 2 * ALIGNMENT, "the index begins aligned"
 typedef struct cache_entry {
     uint64_t offset, bytes;
     int64_t  rows, cols;
-    uint32_t layout, has_bias;
-    uint64_t unused[3];
+    uint32_t layout, has_bias, dtype, truncate;
+    uint64_t unused[2];
 } cache_entry;
 _Static_assert(sizeof(cache_entry) == ALIGNMENT, "entries keep the alignment");
 
@@ -63,7 +63,8 @@ static uint8_t *make_front(const trdi_weight_cache_key *key, const trdi_weights 
         const trdi_weight_source source = trdi_weights_source(weights, i, constants);
         const uint64_t bytes = weights->ops->weight_bytes(weights->device, &source);
         entries[i] = (cache_entry){ .offset = offset, .bytes = bytes, .rows = source.rows, .cols = source.cols,
-                                    .layout = (uint32_t)source.layout, .has_bias = source.bias != NULL };
+                                    .layout = (uint32_t)source.layout, .has_bias = source.bias != NULL,
+                                    .dtype = (uint32_t)source.dtype, .truncate = source.truncate };
         offset += aligned(bytes);
     }
     *header = (cache_header){ .format = FORMAT, .n_entries = (uint32_t)weights->n_uses, .file_bytes = offset,

@@ -6,6 +6,7 @@
 #define TRDI_WEIGHT_CACHE_H
 
 #include "core/files.h"
+#include "device/device.h"
 #include "nn/weights.h"
 
 /**
@@ -31,7 +32,7 @@ typedef struct trdi_weight_cache {
  * Find the path for a model. @param folder  as trdi_network_options.cache_dir
  * Leaves path NULL, and says why in the log, where there can be no cache.
  */
-void trdi_weight_cache_locate(trdi_weight_cache_key *key, const trd_model *model, const trdi_backend_ops *ops,
+void trdi_weight_cache_locate(trdi_weight_cache_key *key, const trd_model *model, const trdi_device *device,
                               const char *compute_type, const char *folder);
 /** Frees the path. */
 void trdi_weight_cache_key_clear(trdi_weight_cache_key *key);

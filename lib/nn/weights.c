@@ -20,7 +20,8 @@ static void add_use(trdi_weights *weights, const trdi_tensor *tensor, const trdi
         return;
     }
     weights->uses = uses;
-    weights->uses[weights->n_uses++] = (trdi_weight_use){ .tensor = tensor, .bias = bias, .layout = layout };
+    weights->uses[weights->n_uses++] =
+        (trdi_weight_use){ .tensor = tensor, .bias = bias, .layout = layout, .truncate = weights->truncate };
 }
 
 void trdi_weights_add_linear(trdi_weights *weights, const trdi_linear *linear)
@@ -98,9 +99,15 @@ trd_status trdi_weights_upload_constants(trdi_weights *weights, const float *val
 
 static void read_rows(const void *context, int64_t first, int64_t n, float *out)
 {
-    const trdi_tensor *tensor = context;
+    const trdi_tensor *tensor = ((const trdi_weight_use *)context)->tensor;
     const int64_t cols = tensor->dims[tensor->rank - 1];
     trdi_tensor_read_f32(tensor, first * cols, n * cols, out);
+}
+
+static void read_rows_i8(const void *context, int64_t first, int64_t n, int8_t *out, float *scales)
+{
+    const trdi_weight_use *use = context;
+    trdi_quantise_rows(use->tensor, use->truncate, first, n, out, scales);
 }
 
 trdi_weight_source trdi_weights_source(const trdi_weights *weights, size_t use, const float *values)
@@ -109,11 +116,13 @@ trdi_weight_source trdi_weights_source(const trdi_weights *weights, size_t use, 
     const trdi_constant *bias = u->bias != NULL ? find_constant(weights, TRDI_CONSTANT_TENSOR, u->bias) : NULL;
     return (trdi_weight_source){
         .layout = u->layout,
-        .dtype = TRD_DTYPE_F32,
+        .dtype = weights->dtype,
+        .truncate = weights->truncate,
         .rows = trdi_tensor_rows(u->tensor),
         .cols = u->tensor->dims[u->tensor->rank - 1],
         .read = read_rows,
-        .context = u->tensor,
+        .read_i8 = weights->dtype == TRD_DTYPE_I8 ? read_rows_i8 : NULL,
+        .context = u,
         .bias = bias != NULL ? values + bias->offset / sizeof(float) : NULL,
     };
 }

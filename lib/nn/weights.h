@@ -13,6 +13,7 @@
 typedef struct trdi_weight_use {
     const trdi_tensor *tensor, *bias;  /**< bias NULL = none */
     trdi_weight_layout layout;
+    bool  truncate;                    /**< as trdi_weights.truncate */
     void *handle;                      /**< of weight_prepare(); NULL before */
 } trdi_weight_use;
 
@@ -34,6 +35,8 @@ typedef struct trdi_constant {
 typedef struct trdi_weights {
     const trdi_backend_ops *ops;
     void  *device;          /**< borrowed */
+    trd_dtype dtype;        /**< of the matrices once prepared; set before collecting, as is truncate */
+    bool   truncate;        /**< I8: integers come from floats by truncation, as for files of old versions; else half to even */
     trdi_weight_use *uses;  /**< [n_uses] */
     size_t n_uses, capacity_uses;
     trdi_constant *constants;
@@ -57,6 +60,12 @@ trd_status trdi_weights_upload_constants(trdi_weights *weights, const float *val
 
 /** How a matrix is described to the back end. @param values  the small arrays, which hold the biases */
 trdi_weight_source trdi_weights_source(const trdi_weights *weights, size_t use, const float *values);
+/**
+ * Rows first .. first+n-1 as integers -127 .. 127 and scales: value = integer / scale. Rows stored so are given as they are; others
+ * are quantised from their values: scale = 127 / max |value|, 1 for a row of zeros. Allocates nothing.
+ * @param out  [n][cols]  @param scales  [n]
+ */
+void trdi_quantise_rows(const trdi_tensor *tensor, bool truncate, int64_t first, int64_t n, int8_t *out, float *scales);
 /** Bytes of all matrices and small arrays once prepared. */
 size_t trdi_weights_total_bytes(const trdi_weights *weights, const float *values);
 /**

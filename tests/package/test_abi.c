@@ -99,7 +99,7 @@ static const struct {
     FIELD(trd_sequences, ids, 40, 8),
     FIELD(trd_sequences, reserved, 48, 16),
 
-    SIZE(trd_translator_options, 56),
+    SIZE(trd_translator_options, 64),
     FIELD(trd_translator_options, struct_size, 0, 8),
     FIELD(trd_translator_options, device, 8, 8),
     FIELD(trd_translator_options, compute_type, 16, 8),
@@ -109,6 +109,7 @@ static const struct {
     FIELD(trd_translator_options, cpu_core_offset, 36, 4),
     FIELD(trd_translator_options, max_batch_rows, 40, 8),
     FIELD(trd_translator_options, cache_dir, 48, 8),
+    FIELD(trd_translator_options, numerics, 56, 8),
 
     SIZE(trd_translator_info, 72),
     FIELD(trd_translator_info, struct_size, 0, 8),

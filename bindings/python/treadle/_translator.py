@@ -93,21 +93,30 @@ def _device_indices(value: Any, device: str) -> List[int]:
     return indices
 
 
-def _check_device_indices(indices: List[int], device: str) -> None:
+def _indexed_device(device: str, indices: List[int]) -> str:
+    """The device's name with its index: "opencl" and [1] give "opencl:1"."""
     if not indices:
         raise ValueError("At least one device index is required")
-    if device == "cpu":
+    kind = _resolved_device(device)
+    if kind == "cpu":
         for index in indices:
             if index != 0:
                 raise ValueError("Invalid CPU device index: %d (only 0 exists)" % index)
-    elif len(indices) > 1:
+        return device
+    if len(indices) > 1:
         raise _missing("device_index with several devices")
+    if indices[0] == 0:
+        return device
+    if kind not in ("opencl", "cuda", "gpu"):
+        raise ValueError("device %r names its device already: device_index must be 0, not %d" % (device, indices[0]))
+    return "%s:%d" % (kind, indices[0])
 
 
 def _compute_type(value: Any, device: str) -> bytes:
     if isinstance(value, Mapping):
         table = {arguments.string(k, "compute_type"): arguments.utf8(v, "compute_type") for k, v in value.items()}
-        return table.get(device, table.get(_resolved_device(device), b"default"))
+        kind = _resolved_device(device).partition(":")[0]
+        return table.get(device, table.get(kind, b"default"))
     return arguments.utf8(value, "compute_type")
 
 
@@ -133,22 +142,26 @@ class Translator:
         flash_attention: bool = False,
         tensor_parallel: bool = False,
         files: Any = None,
+        numerics: str = "auto",
     ) -> None:
         """Open a model and start its workers.
 
         Args:
           model_path: Directory of the model; only a name in messages if files is given.
-          device: "cpu" or "auto".
-          device_index: Indices of the devices; only 0 on the CPU.
+          device: "cpu", "opencl", "gpu", "auto", a name such as "opencl:0", or a part of a device's name.
+          device_index: Which device of that kind; only 0 on the CPU.
           compute_type: One of default, auto, float32, float16, bfloat16, int16, int8, int8_float32, int8_float16,
             int8_bfloat16, or a dict of device names to these. "default", "auto" and "float32" work for every stored
-            type; the others are refused until there are kernels for them (get_supported_compute_types tells).
+            type; the others are refused by devices that do not compute with them (get_supported_compute_types tells).
           inter_threads: Workers for each device index.
           intra_threads: Threads of each worker; 0 chooses.
           max_queued_batches: Bound of the waiting work: 0 automatic, > 0 exact, < 0 unbounded.
           flash_attention: GPU only.
           tensor_parallel: GPU only; on the CPU accepted, shown by the property of that name, and without effect.
           files: Load the model from memory: file names to bytes or file-like objects, which may be closed afterwards.
+          numerics: Not in the original. "reproducible": the bits of a result depend on neither the rest of the batch nor
+            the number of threads. "fast": large products may go to a vendor's library, which chooses by shape.
+            "auto": reproducible on CPUs, fast on others.
 
         Raises:
           ValueError: A device, a device index, a compute type or a number that does not exist.
@@ -160,6 +173,7 @@ class Translator:
         kind = _compute_type(compute_type, device)
         workers = arguments.integer(inter_threads, "inter_threads", 0, 2**31 - 1)
         threads = arguments.integer(intra_threads, "intra_threads", 0, 2**31 - 1)
+        numerics_name = ffi.new("char[]", arguments.utf8(numerics, "numerics"))
         queued = arguments.integer(max_queued_batches, "max_queued_batches", -2**31, 2**31 - 1)
         flash_attention = arguments.boolean(flash_attention, "flash_attention")
         self._tensor_parallel = arguments.boolean(tensor_parallel, "tensor_parallel")
@@ -168,11 +182,11 @@ class Translator:
         self._device_index = indices
         self._seeds = Seeds()
         device = device.lower() if device in ("CPU", "CUDA", "AUTO") else device
-        _check_device_indices(indices, _resolved_device(device))
+        device = _indexed_device(device, indices)
         options = ffi.new("trd_translator_options *")
         lib.trd_translator_options_init(options, ffi.sizeof("trd_translator_options"))
         device_name, kind_name = ffi.new("char[]", device.encode()), ffi.new("char[]", kind)
-        options.device, options.compute_type = device_name, kind_name
+        options.device, options.compute_type, options.numerics = device_name, kind_name, numerics_name
         options.inter_threads, options.intra_threads = workers * len(indices), threads
         options.max_queued_batches = queued
         model = _open_model(path, memory)
