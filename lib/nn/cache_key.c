@@ -1,11 +1,10 @@
 /* cache_key.c: where the cache file of a model lies and what its name is made of. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/digest.h"
 #include "core/log.h"
-#include "nn/cache_digest.h"
 #include "nn/weight_cache.h"
 
 enum { END_BYTES = 65536, TEXT_BYTES = 512 };

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/digest.h"
 #include "core/log.h"
-#include "nn/cache_digest.h"
 
 enum { FORMAT = 2, ALIGNMENT = 64 };
 static const char magic[8] = { 'T', 'R', 'D', 'W', 'G', 'H', 'T', '\n' };

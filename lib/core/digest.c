@@ -1,5 +1,5 @@
-/* cache_digest.c: the only file that sees xxhash.h; its functions are inlined here, so nothing is linked. */
-#include "nn/cache_digest.h"
+/* digest.c: the only file that sees xxhash.h; its functions are inlined here, so nothing is linked. */
+#include "core/digest.h"
 
 #include <string.h>
 
