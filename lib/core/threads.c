@@ -94,11 +94,15 @@ trd_status trdi_thread_start(trdi_thread *thread, const char *name, void *(*func
     return trdi_fail(TRD_E_MEMORY, "thread '%s' cannot be started: error %d", name, error);
 }
 
-int64_t trdi_now_ns(void)
+static int64_t clock_ns(clockid_t clock)
 {
     struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
+
+int64_t trdi_now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+
+int64_t trdi_thread_cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 int64_t trdi_process_id(void) { return (int64_t)getpid(); }

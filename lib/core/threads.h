@@ -35,5 +35,7 @@ static inline void trdi_thread_join(trdi_thread thread) { (void)pthread_join(thr
 int64_t trdi_process_id(void);
 /** Monotonic time. */
 int64_t trdi_now_ns(void);
+/** Processor time that this thread has used. */
+int64_t trdi_thread_cpu_ns(void);
 
 #endif
