@@ -168,6 +168,14 @@ static char *find_beside_library(const char *file, trdi_text *seen)
     return path;
 }
 
+char *trdi_find_beside_library(const char *file)
+{
+    trdi_text seen = { .data = NULL };
+    char *const path = find_beside_library(file, &seen);
+    trdi_text_free(&seen);
+    return path;
+}
+
 void trdi_module_load(const char *name, trdi_module *module)
 {
     *module = (trdi_module){ .ops = NULL };

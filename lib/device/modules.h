@@ -23,6 +23,8 @@ typedef struct trdi_module {
 void trdi_module_load(const char *name, trdi_module *module);
 /** Load a module's file. module->path is set in any case, unless memory runs out. */
 void trdi_module_load_file(const char *name, const char *path, trdi_module *module);
+/** Path of a file beside the library or in treadle/ below it, where trdi_module_load() looks too. Owned; NULL = not there. */
+char *trdi_find_beside_library(const char *file);
 /** Free the path; the code stays. */
 void trdi_module_forget(trdi_module *module);
 
