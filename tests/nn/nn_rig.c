@@ -5,10 +5,17 @@
 
 trd_status rig_open(rig *r, const char *path, const trdi_network_options *options)
 {
-    *r = (rig){ .forbidden = -1 };
-    const trdi_backend_ops *ops = trdi_backend_cpu();
+    trdi_device_facts facts;
     size_t n = 0;
-    TRDI_TRY(ops->enumerate(&r->device.facts, 1, &n));
+    *r = (rig){ .forbidden = -1 };
+    TRDI_TRY(trdi_backend_cpu()->enumerate(&facts, 1, &n));
+    return rig_open_on(r, trdi_backend_cpu(), &facts, path, options);
+}
+
+trd_status rig_open_on(rig *r, const trdi_backend_ops *ops, const trdi_device_facts *facts, const char *path,
+                       const trdi_network_options *options)
+{
+    *r = (rig){ .forbidden = -1, .device = { .facts = *facts } };
     TRDI_TRY(ops->device_open(&r->device.facts, &r->device.impl));
     r->device.ops = ops;
     TRDI_TRY(trdi_model_open(path, NULL, 0, &r->model));

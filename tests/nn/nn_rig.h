@@ -1,5 +1,5 @@
 /*
- * nn_rig.h: a network and a runner on the CPU, with the little that an engine does around them: blocks, tables, packed rows.
+ * nn_rig.h: a network and a runner on the CPU or another device, with the little that an engine does around them: blocks, tables, packed rows.
  * Greedy only. Used by the tests of lib/nn.
  */
 #ifndef TRD_TESTS_NN_RIG_H
@@ -20,6 +20,9 @@ typedef struct rig {
 
 /** Each part may fail under a failing allocator; rig_close() takes a half-open rig. */
 trd_status rig_open(rig *r, const char *path, const trdi_network_options *options);
+/** On another device than the CPU. @param facts  the device's, of that back end */
+trd_status rig_open_on(rig *r, const trdi_backend_ops *ops, const trdi_device_facts *facts, const char *path,
+                       const trdi_network_options *options);
 void rig_close(rig *r);
 
 enum { RIG_BLOCKS = 16, RIG_ROWS = 16 };
