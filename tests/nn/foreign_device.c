@@ -51,6 +51,7 @@ static trdi_mutex gate = TRDI_MUTEX_INIT;
 static atomic_size_t limit = SIZE_MAX, in_use, peak;
 static atomic_llong fail_after = -1;
 static atomic_int fail_status;
+static atomic_bool keeps_weights;
 
 void foreign_limit_memory(size_t bytes)
 {
@@ -66,6 +67,8 @@ void foreign_fail_run(int64_t n, trd_status status)
     atomic_store(&fail_status, (int)status);
     atomic_store(&fail_after, n);
 }
+
+void foreign_keep_weights(bool keep) { atomic_store(&keeps_weights, keep); }
 
 trdi_device_facts foreign_facts(uint32_t compute_types)
 {
@@ -391,6 +394,11 @@ static trd_status plan_run(void *handle, void *plan_handle, const trdi_step *ste
     return enqueue(handle, (action){ .kind = ACTION_RUN, .run = p, .step = *step });
 }
 
+static const void *weight_data(const void *weight)
+{
+    return atomic_load(&keeps_weights) ? trdi_cpu_weight_data(weight) : NULL;
+}
+
 const trdi_backend_ops *foreign_backend(void)
 {
     static trdi_backend_ops table;
@@ -411,6 +419,7 @@ const trdi_backend_ops *foreign_backend(void)
         .supports = supports,
         .weight_bytes = trdi_cpu_weight_bytes,
         .weight_prepare = trdi_cpu_weight_prepare,
+        .weight_data = weight_data,
         .weight_free = trdi_cpu_weight_free,
         .weight_layout_version = 1,
         .plan_create = plan_create,

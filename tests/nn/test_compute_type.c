@@ -67,8 +67,33 @@ static const struct { const char *requested, *stored; uint32_t types; const char
     { "int8_bfloat16", "float32", GPU_8_F16, NULL },
 };
 
+/** Types of weights and of keys and values. */
+static void check_parts(void)
+{
+    static const struct { trdi_compute_type type; trd_dtype weights, kv; } parts[] = {
+        { TRDI_COMPUTE_FLOAT32, TRD_DTYPE_F32, TRD_DTYPE_F32 },
+        { TRDI_COMPUTE_FLOAT16, TRD_DTYPE_F16, TRD_DTYPE_F16 },
+        { TRDI_COMPUTE_INT8_FLOAT32, TRD_DTYPE_I8, TRD_DTYPE_F32 },
+        { TRDI_COMPUTE_INT8_FLOAT16, TRD_DTYPE_I8, TRD_DTYPE_F16 },
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        CHECK_INT(trdi_compute_type_weights(parts[i].type), parts[i].weights);
+        CHECK_INT(trdi_compute_type_kv(parts[i].type), parts[i].kv);
+    }
+    /* Whatever a device says it has: what this version computes with comes out of every request, or nothing. */
+    for (uint32_t types = 0; types < 64; types++) {
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            trdi_compute_type type;
+            if (trdi_compute_type_resolve(cases[i].requested, cases[i].stored, types & TRDI_TYPES_COMPUTED, &type) != TRD_OK) continue;
+            CHECK(type == TRDI_COMPUTE_FLOAT32 || type == TRDI_COMPUTE_FLOAT16 || type == TRDI_COMPUTE_INT8_FLOAT32 ||
+                  type == TRDI_COMPUTE_INT8_FLOAT16);
+        }
+    }
+}
+
 int main(void)
 {
+    check_parts();
     trdi_compute_type type;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *requested = cases[i].requested;

@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "core/threads.h"
+#include "nn/foreign_device.h"
 #include "nn/nn_rig.h"
 #include "nn/tiny_model.h"
 
@@ -242,6 +243,56 @@ static void check_places(void)
     CHECK_INT(access(text, R_OK), 0);
 }
 
+static int count_files(const char *path)
+{
+    DIR *directory = opendir(path);
+    int n = 0;
+    for (const struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) n += entry->d_name[0] != '.';
+    if (directory != NULL) (void)closedir(directory);
+    return n;
+}
+
+/** Load on a device that is not the CPU. @param ids  [2] written */
+static bool load_foreign(const char *type, const char *name, const char *cache_dir, int32_t *ids)
+{
+    rig r;
+    trdi_device_facts facts = foreign_facts(TRDI_TYPES_INT8 | TRDI_TYPES_F16);
+    (void)snprintf(facts.name, sizeof facts.name, "%s", name);
+    CHECK_OK(rig_open_on(&r, foreign_backend(), &facts, model_path, &(trdi_network_options){ .cache_dir = cache_dir, .compute_type = type }));
+    const bool cached = trdi_network_get_info(r.network)->weights_from_cache;
+    rig_row row = { .length = 0 };
+    const int32_t source[3] = { 5, 77, 1999 }, *all = source, three = 3;
+    double score;
+    CHECK_OK(rig_encode(&r, &row, 1, &all, &three));
+    CHECK_INT(rig_greedy(&r, &row, START, -1, 2, ids, &score), 2);
+    rig_row_release(&r, &row);
+    rig_close(&r);
+    return cached;
+}
+
+/** Each compute type and each device has its own file; what cannot be kept leaves none. */
+static void check_types(void)
+{
+    static const char *const types[] = { "float32", "float16", "int8_float32", "int8_float16" };
+    enum { N_TYPES = sizeof types / sizeof types[0] };
+    char place[128];
+    int32_t first[2], again[2];
+    (void)snprintf(place, sizeof place, "%s/types", folder);
+    CHECK(!load_foreign("int8_float32", "a", place, first));
+    CHECK(!load_foreign("int8_float32", "a", place, first));
+    CHECK_INT(count_files(place), 0);
+    foreign_keep_weights(true);
+    for (int i = 0; i < N_TYPES; i++) {
+        CHECK(!load_foreign(types[i], "a", place, first));
+        CHECK_INT(count_files(place), i + 1);
+        CHECK(load_foreign(types[i], "a", place, again));
+        CHECK(memcmp(first, again, sizeof first) == 0);
+    }
+    CHECK(!load_foreign("int8_float32", "b", place, first));
+    CHECK_INT(count_files(place), N_TYPES + 1);
+    foreign_keep_weights(false);
+}
+
 /** A small model leaves no file. */
 static void check_small(void)
 {
@@ -274,6 +325,7 @@ int main(void)
     check_race();
     check_places();
     check_small();
+    check_types();
     run_command("rm -rf '%s'", folder, "");
     return 0;
 }
