@@ -17,7 +17,7 @@
     X(CreateBuffer) X(RetainMemObject) X(ReleaseMemObject)                                            \
     X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(GetProgramInfo) X(GetProgramBuildInfo) X(ReleaseProgram) \
     X(CreateKernel) X(SetKernelArg) X(GetKernelInfo) X(GetKernelWorkGroupInfo) X(ReleaseKernel)                        \
-    X(EnqueueReadBuffer) X(EnqueueWriteBuffer) X(EnqueueCopyBuffer) X(EnqueueFillBuffer) X(EnqueueNDRangeKernel) \
+    X(EnqueueReadBuffer) X(EnqueueWriteBuffer) X(EnqueueWriteBufferRect) X(EnqueueCopyBuffer) X(EnqueueFillBuffer) X(EnqueueNDRangeKernel) \
     X(EnqueueMarkerWithWaitList) X(EnqueueBarrierWithWaitList)                                        \
     X(WaitForEvents) X(GetEventInfo) X(GetEventProfilingInfo) X(ReleaseEvent) X(Flush) X(Finish)      \
     X(GetExtensionFunctionAddressForPlatform)

@@ -11,7 +11,6 @@
 PENDING(embed)
 PENDING(positions)
 PENDING(norm)
-PENDING(linear)
 PENDING(rotary)
 PENDING(kv_append)
 PENDING(kv_copy)
