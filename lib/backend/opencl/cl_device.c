@@ -1,252 +1,142 @@
-/* cl_device.c: which OpenCL devices there are, what they can do, and opening them. Listing makes no context. */
+/* cl_device.c: opening and closing a device; how its failures are told, and when they mean that it is lost. */
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "backend/opencl/cl_program_cache.h"
 #include "backend/opencl/opencl.h"
 #include "core/alloc.h"
+#include "core/log.h"
 
-enum { MAX_PLATFORMS = 16, MAX_DEVICES = 64, INFO_BYTES = 4096 };
+/* ---- What the driver says ---- */
 
-/* Numbers of cl_ext.h and of OpenCL 3.0 that 1.2's header lacks. */
-#define DEVICE_PCI_BUS_INFO 0x410F      /* cl_khr_pci_bus_info */
-#define DEVICE_PCI_BUS_ID_NV 0x4008
-#define DEVICE_PCI_SLOT_ID_NV 0x4009
-#define DEVICE_PCI_DOMAIN_ID_NV 0x400A
-#define DEVICE_TOPOLOGY_AMD 0x4037
-
-/* ---- Asking ---- */
-
-static void trim(char *text)
+/* Runs on any thread, inside the driver, perhaps under its locks: so the text is only kept. The log belongs to the user. */
+static void CL_CALLBACK on_notice(const char *text, const void *data, size_t bytes, void *context)
 {
-    size_t n = strlen(text);
-    while (n > 0 && (text[n - 1] == ' ' || text[n - 1] == '\n')) text[--n] = '\0';
-    const size_t start = strspn(text, " ");
-    memmove(text, text + start, n - start + 1);
+    (void)data;
+    (void)bytes;
+    trdi_cl_device *device = context;
+    trdi_mutex_lock(&device->notices_mutex);
+    if (device->notice[0] == '\0') (void)snprintf(device->notice, sizeof device->notice, "%s", text);
+    trdi_mutex_unlock(&device->notices_mutex);
 }
 
-/* A text cut to size; "" if it cannot be had. */
-static void device_text(cl_device_id id, cl_device_info what, char *out, size_t size)
+static void log_notice(trdi_cl_device *device)
 {
-    char text[INFO_BYTES] = "";
-    size_t length = 0;
-    if (trdi_cl.GetDeviceInfo(id, what, sizeof text - 1, text, &length) != CL_SUCCESS) text[0] = '\0';
-    trim(text);
-    (void)snprintf(out, size, "%s", text);
+    char text[sizeof device->notice];
+    trdi_mutex_lock(&device->notices_mutex);
+    memcpy(text, device->notice, sizeof text);
+    device->notice[0] = '\0';
+    trdi_mutex_unlock(&device->notices_mutex);
+    if (text[0] != '\0') trdi_log(TRD_LOG_WARNING, "%s: its driver says: %s", device->facts.id, text);
 }
 
-static void platform_text(cl_platform_id id, cl_platform_info what, char *out, size_t size)
+/* ---- Failures ---- */
+
+trd_status trdi_cl_usable(trdi_cl_device *device)
 {
-    char text[INFO_BYTES] = "";
-    if (trdi_cl.GetPlatformInfo(id, what, sizeof text - 1, text, NULL) != CL_SUCCESS) text[0] = '\0';
-    trim(text);
-    (void)snprintf(out, size, "%s", text);
+    const int state = atomic_load_explicit(&device->lost, memory_order_acquire);
+    if (state == TRDI_CL_NOT_LOST) return TRD_OK;
+    return trdi_fail(TRD_E_DEVICE, "device %s was lost: %s", device->facts.id, state == TRDI_CL_LOST_SAID ? device->lost_text : "a queue failed");
 }
 
-/* A number of any width; 0 if it cannot be had. */
-static uint64_t device_number(cl_device_id id, cl_device_info what)
+/* The first failure is the one that is told from then on. */
+static void lose(trdi_cl_device *device, const char *why)
 {
-    uint64_t wide = 0;
-    uint32_t narrow = 0;
-    size_t bytes = 0;
-    if (trdi_cl.GetDeviceInfo(id, what, 0, NULL, &bytes) != CL_SUCCESS) return 0;
-    if (bytes == sizeof wide && trdi_cl.GetDeviceInfo(id, what, bytes, &wide, NULL) == CL_SUCCESS) return wide;
-    if (bytes == sizeof narrow && trdi_cl.GetDeviceInfo(id, what, bytes, &narrow, NULL) == CL_SUCCESS) return narrow;
-    return 0;
+    int state = TRDI_CL_NOT_LOST;
+    if (!atomic_compare_exchange_strong(&device->lost, &state, TRDI_CL_LOST)) return;
+    (void)snprintf(device->lost_text, sizeof device->lost_text, "%s", why);
+    atomic_store_explicit(&device->lost, TRDI_CL_LOST_SAID, memory_order_release);
+    trdi_log(TRD_LOG_ERROR, "device %s (%s) was lost: %s", device->facts.id, device->facts.name, why);
 }
 
-/* Is the word among those of the list? */
-static bool has_word(const char *list, const char *word)
+static trd_status fail(trdi_cl_device *device, cl_int error, bool lost, const char *format, va_list arguments)
 {
-    const size_t n = strlen(word);
-    for (const char *at = strstr(list, word); at != NULL; at = strstr(at + 1, word)) {
-        if ((at == list || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0')) return true;
-    }
-    return false;
+    char what[TRDI_ERROR_BYTES / 2 - 64], why[TRDI_ERROR_BYTES / 2];
+    (void)vsnprintf(what, sizeof what, format, arguments);
+    (void)snprintf(why, sizeof why, "%s: %s (%d)", what, trdi_cl_error_name(error), (int)error);
+    log_notice(device);
+    if (!lost) return trdi_cl_fail(error, "%s", what);
+    lose(device, why);
+    return trdi_fail(TRD_E_DEVICE, "device %s was lost: %s", device->facts.id, why);
 }
 
-static void find_pci(cl_device_id id, const char *extensions, char out[16])
+trd_status trdi_cl_device_fail(trdi_cl_device *device, cl_int error, const char *what, ...)
 {
-    cl_uint bus[4] = { 0 };      /* domain, bus, device, function */
-    if (has_word(extensions, "cl_khr_pci_bus_info") &&
-        trdi_cl.GetDeviceInfo(id, DEVICE_PCI_BUS_INFO, sizeof bus, bus, NULL) == CL_SUCCESS) {
-        (void)snprintf(out, 16, "%04x:%02x:%02x.%x", bus[0] & 0xffff, bus[1] & 0xff, bus[2] & 0xff, bus[3] & 0xf);
-    } else if (has_word(extensions, "cl_nv_device_attribute_query")) {
-        const unsigned slot = (unsigned)device_number(id, DEVICE_PCI_SLOT_ID_NV);
-        (void)snprintf(out, 16, "%04x:%02x:%02x.%x", (unsigned)device_number(id, DEVICE_PCI_DOMAIN_ID_NV) & 0xffff,
-                       (unsigned)device_number(id, DEVICE_PCI_BUS_ID_NV) & 0xff, slot >> 3 & 0x1f, slot & 7);
-    } else if (has_word(extensions, "cl_amd_device_attribute_query")) {
-        struct { cl_uint type; char unused[17]; char bus, device, function; } topology;
-        if (trdi_cl.GetDeviceInfo(id, DEVICE_TOPOLOGY_AMD, sizeof topology, &topology, NULL) != CL_SUCCESS || topology.type != 1) return;
-        (void)snprintf(out, 16, "0000:%02x:%02x.%x", (unsigned)topology.bus & 0xff, (unsigned)topology.device & 0xff,
-                       (unsigned)topology.function & 0xf);
-    }
+    const bool lost = error == CL_INVALID_CONTEXT || error == CL_INVALID_COMMAND_QUEUE || error == CL_DEVICE_NOT_AVAILABLE;
+    va_list arguments;
+    va_start(arguments, what);
+    const trd_status status = fail(device, error, lost, what, arguments);
+    va_end(arguments);
+    return status;
 }
 
-/* ---- Traits ---- */
-
-/* TREADLE_OPENCL_FORM, else what the type says. */
-static trdi_cl_form choose_form(cl_device_type type)
+trd_status trdi_cl_work_fail(trdi_cl_device *device, cl_int error, const char *what, ...)
 {
-    const char *wanted = getenv("TREADLE_OPENCL_FORM");
-    if (wanted != NULL && strcmp(wanted, "tiles") == 0) return TRDI_CL_TILES;
-    if (wanted != NULL && strcmp(wanted, "groups") == 0) return TRDI_CL_GROUPS;
-    return (type & CL_DEVICE_TYPE_CPU) != 0 ? TRDI_CL_TILES : TRDI_CL_GROUPS;
+    const bool lost = error != CL_MEM_OBJECT_ALLOCATION_FAILURE && error != CL_OUT_OF_HOST_MEMORY;
+    va_list arguments;
+    va_start(arguments, what);
+    const trd_status status = fail(device, error, lost, what, arguments);
+    va_end(arguments);
+    return status;
 }
 
-static trdi_cl_traits find_traits(cl_device_id id, const char *extensions)
+void trdi_cl_lose(trdi_cl_device *device, cl_int error, const char *what)
 {
-    trdi_cl_traits t = {
-        .form = choose_form((cl_device_type)device_number(id, CL_DEVICE_TYPE)),
-        .fp16 = has_word(extensions, "cl_khr_fp16"),
-        .fp64 = has_word(extensions, "cl_khr_fp64"),
-        .subgroups = has_word(extensions, "cl_khr_subgroups") || has_word(extensions, "cl_intel_subgroups"),
-        .dot_product = has_word(extensions, "cl_khr_integer_dot_product"),
-        .command_buffer = has_word(extensions, "cl_khr_command_buffer"),
-        .fast_fma = (device_number(id, CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_FMA) != 0,
-        .vector_floats = (int32_t)device_number(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT),
-        .n_units = (int32_t)device_number(id, CL_DEVICE_MAX_COMPUTE_UNITS),
-        .max_group = (size_t)device_number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE),
-        .local_bytes = (size_t)device_number(id, CL_DEVICE_LOCAL_MEM_SIZE),
-        .max_buffer_bytes = (size_t)device_number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE),
-        .base_align_bytes = (size_t)device_number(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8,
-    };
-    if (t.vector_floats < 4) t.vector_floats = 4;
-    if (t.vector_floats > 16) t.vector_floats = 16;
-    return t;
+    char why[TRDI_ERROR_BYTES / 2];
+    (void)snprintf(why, sizeof why, "%s: %s (%d)", what, trdi_cl_error_name(error), (int)error);
+    lose(device, why);
 }
 
-/* ---- Facts ---- */
+/* ---- Opening and closing ---- */
 
-static void add_word(char *list, size_t size, const char *word)
+/* Index and name are of a list made earlier, perhaps by another process. */
+static trd_status find_handles(trdi_cl_device *device)
 {
-    const size_t n = strlen(list);
-    (void)snprintf(list + n, size - n, "%s%s", n > 0 ? " " : "", word);
+    const trdi_device_facts *facts = &device->facts;
+    char name[sizeof facts->name];
+    TRDI_TRY(trdi_cl_find_device(facts->id, &device->platform, &device->id));
+    trdi_cl_device_text(device->id, CL_DEVICE_NAME, name, sizeof name);
+    if (strcmp(name, facts->name) == 0) return TRD_OK;
+    return trdi_fail(TRD_E_DEVICE, "device %s was '%s' when it was listed, and is '%s' now", facts->id, facts->name, name);
 }
-
-static void list_features(const trdi_cl_traits *t, char *out, size_t size)
-{
-    if (t->fp16) add_word(out, size, "fp16");
-    if (t->fp64) add_word(out, size, "fp64");
-    if (t->subgroups) add_word(out, size, "subgroups");
-    if (t->dot_product) add_word(out, size, "dp4a");
-    if (t->command_buffer) add_word(out, size, "command-buffer");
-}
-
-/* Why the kernels cannot run there; "" if they can. */
-static void find_obstacle(cl_device_id id, const char *extensions, char *out, size_t size)
-{
-    char version[128];
-    device_text(id, CL_DEVICE_VERSION, version, sizeof version);
-    int major = 0, minor = 0;
-    if (sscanf(version, "OpenCL %d.%d", &major, &minor) == 2 && major == 1 && minor < 2) {
-        (void)snprintf(out, size, "it has OpenCL %d.%d, and 1.2 is needed", major, minor);
-    } else if (device_number(id, CL_DEVICE_AVAILABLE) == 0) {
-        (void)snprintf(out, size, "its driver says that it is not available");
-    } else if (device_number(id, CL_DEVICE_COMPILER_AVAILABLE) == 0) {
-        (void)snprintf(out, size, "its driver has no compiler");
-    } else if (device_number(id, CL_DEVICE_ENDIAN_LITTLE) == 0) {
-        (void)snprintf(out, size, "it is big-endian");
-    } else if (strstr(extensions, "cl_khr_byte_addressable_store") == NULL && major < 2) {
-        (void)snprintf(out, size, "it cannot store bytes (cl_khr_byte_addressable_store)");
-    }
-}
-
-static void describe(cl_platform_id platform, cl_device_id id, size_t index, trdi_device_facts *facts)
-{
-    char extensions[INFO_BYTES];
-    device_text(id, CL_DEVICE_EXTENSIONS, extensions, sizeof extensions);
-    const trdi_cl_traits traits = find_traits(id, extensions);
-    const cl_device_type type = (cl_device_type)device_number(id, CL_DEVICE_TYPE);
-    *facts = (trdi_device_facts){
-        .type = (type & CL_DEVICE_TYPE_CPU) != 0 ? TRDI_DEVICE_CPU : (type & CL_DEVICE_TYPE_GPU) != 0 ? TRDI_DEVICE_GPU : TRDI_DEVICE_ACCELERATOR,
-        .compute_types = TRDI_TYPES_INT8 | (traits.fp16 ? TRDI_TYPES_F16 : 0u) |
-                         ((type & CL_DEVICE_TYPE_CPU) != 0 ? TRDI_TYPES_CPU : TRDI_TYPES_GPU),
-        .n_compute_units = traits.n_units,
-        .memory_bytes = (int64_t)device_number(id, CL_DEVICE_GLOBAL_MEM_SIZE),
-        .max_buffer_bytes = (int64_t)traits.max_buffer_bytes,
-        .local_bytes = (int64_t)traits.local_bytes,
-    };
-    (void)snprintf(facts->id, sizeof facts->id, "opencl:%zu", index);
-    device_text(id, CL_DEVICE_NAME, facts->name, sizeof facts->name);
-    device_text(id, CL_DRIVER_VERSION, facts->driver, sizeof facts->driver);
-    platform_text(platform, CL_PLATFORM_NAME, facts->platform, sizeof facts->platform);
-    find_pci(id, extensions, facts->pci);
-    list_features(&traits, facts->features, sizeof facts->features);
-    find_obstacle(id, extensions, facts->unusable, sizeof facts->unusable);
-}
-
-/* ---- Listing ---- */
-
-typedef struct found {
-    cl_platform_id platform;
-    cl_device_id   id;
-} found;
-
-/* All devices of all platforms, in the loader's order. A platform that fails is passed over with a line in the log. */
-static trd_status find_all(found *list, size_t *n)
-{
-    TRDI_TRY(trdi_cl_api_load());
-    *n = 0;
-    cl_platform_id platforms[MAX_PLATFORMS];
-    cl_uint n_platforms = 0;
-    const cl_int error = trdi_cl.GetPlatformIDs(MAX_PLATFORMS, platforms, &n_platforms);
-    if (error == -1001 || (error == CL_SUCCESS && n_platforms == 0)) {
-        return trdi_fail(TRD_E_UNSUPPORTED, "the OpenCL ICD loader found no driver (no usable .icd file)");
-    }
-    if (error != CL_SUCCESS) return trdi_cl_fail(error, "list of platforms");
-    for (cl_uint p = 0; p < n_platforms && p < MAX_PLATFORMS; p++) {
-        cl_device_id ids[MAX_DEVICES];
-        cl_uint n_ids = 0;
-        const cl_int status = trdi_cl.GetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX_DEVICES, ids, &n_ids);
-        for (cl_uint i = 0; status == CL_SUCCESS && i < n_ids && i < MAX_DEVICES && *n < MAX_DEVICES; i++) {
-            list[(*n)++] = (found){ platforms[p], ids[i] };
-        }
-    }
-    return TRD_OK;
-}
-
-trd_status trdi_cl_enumerate(trdi_device_facts *facts, size_t capacity, size_t *n)
-{
-    found all[MAX_DEVICES];
-    *n = 0;
-    TRDI_TRY(find_all(all, n));
-    for (size_t i = 0; i < *n && i < capacity; i++) describe(all[i].platform, all[i].id, i, &facts[i]);
-    return TRD_OK;
-}
-
-/* ---- Opening ---- */
 
 static trd_status fill_device(trdi_cl_device *device)
 {
-    char extensions[INFO_BYTES];
-    device_text(device->id, CL_DEVICE_EXTENSIONS, extensions, sizeof extensions);
-    device->traits = find_traits(device->id, extensions);
+    const trdi_device_facts *facts = &device->facts;
+    TRDI_TRY(find_handles(device));
+    device->traits = trdi_cl_find_traits(device->id);
     cl_int error;
     const cl_context_properties properties[] = { CL_CONTEXT_PLATFORM, (cl_context_properties)device->platform, 0 };
-    device->context = trdi_cl.CreateContext(properties, 1, &device->id, NULL, NULL, &error);
-    if (error != CL_SUCCESS) return trdi_cl_fail(error, "context of %s (%s)", device->facts.id, device->facts.name);
+    device->context = trdi_cl.CreateContext(properties, 1, &device->id, on_notice, device, &error);
+    if (error != CL_SUCCESS) return trdi_cl_fail(error, "context of %s (%s)", facts->id, facts->name);
     device->queue = trdi_cl.CreateCommandQueue(device->context, device->id, 0, &error);
-    if (error != CL_SUCCESS) return trdi_cl_fail(error, "queue of %s (%s)", device->facts.id, device->facts.name);
-    device->nothing = trdi_cl.CreateBuffer(device->context, CL_MEM_READ_WRITE, 64, NULL, &error);
-    if (error != CL_SUCCESS) return trdi_cl_fail(error, "first buffer on %s (%s)", device->facts.id, device->facts.name);
+    if (error != CL_SUCCESS) return trdi_cl_fail(error, "queue of %s (%s)", facts->id, facts->name);
+    TRDI_TRY(trdi_cl_memory_alloc(device, 64, "first buffer", &device->nothing));
+    device->cache = trdi_cl_cache_open(device);
+    return TRD_OK;
+}
+
+/* All or none. */
+static trd_status make_mutexes(trdi_cl_device *device)
+{
+    trdi_mutex *const mutexes[] = { &device->mutex, &device->programs_mutex, &device->notices_mutex };
+    for (size_t i = 0; i < sizeof mutexes / sizeof mutexes[0]; i++) {
+        const trd_status status = trdi_mutex_init(mutexes[i]);
+        if (status == TRD_OK) continue;
+        while (i-- > 0) trdi_mutex_destroy(mutexes[i]);
+        return status;
+    }
     return TRD_OK;
 }
 
 trd_status trdi_cl_device_open(const trdi_device_facts *facts, void **out)
 {
     *out = NULL;
-    found all[MAX_DEVICES];
-    size_t n;
-    TRDI_TRY(find_all(all, &n));
-    const unsigned long index = strtoul(facts->id + strlen("opencl:"), NULL, 10);
-    if (index >= n) return trdi_fail(TRD_E_DEVICE, "device %s is gone: there are %zu OpenCL devices now", facts->id, n);
     trdi_cl_device *device = trdi_calloc(1, sizeof *device);
     if (device == NULL) return trdi_fail(TRD_E_MEMORY, "device %s: %zu bytes", facts->id, sizeof *device);
     device->facts = *facts;
-    device->platform = all[index].platform;
-    device->id = all[index].id;
-    trd_status status = trdi_mutex_init(&device->mutex);
+    trd_status status = make_mutexes(device);
     if (status != TRD_OK) {
         trdi_free(device);
         return status;
@@ -264,10 +154,15 @@ void trdi_cl_device_close(void *handle)
 {
     trdi_cl_device *device = handle;
     if (device == NULL) return;
+    if (atomic_load(&device->lost) == TRDI_CL_NOT_LOST) trdi_cl_programs_save(device, true);
     trdi_cl_programs_free(device);
-    if (device->nothing != NULL) (void)trdi_cl.ReleaseMemObject(device->nothing);
+    trdi_cl_cache_close(device->cache);
+    trdi_cl_memory_free(device, device->nothing);
     if (device->queue != NULL) (void)trdi_cl.ReleaseCommandQueue(device->queue);
     if (device->context != NULL) (void)trdi_cl.ReleaseContext(device->context);
+    log_notice(device);
     trdi_mutex_destroy(&device->mutex);
+    trdi_mutex_destroy(&device->programs_mutex);
+    trdi_mutex_destroy(&device->notices_mutex);
     trdi_free(device);
 }

@@ -12,7 +12,7 @@ typedef struct cl_plan {
     trdi_cl_op *ops;
     size_t n_ops;
     size_t n_steps, n_results;
-    const trdi_cl_buffer *steps[MAX_HOST_BUFFERS], *results[MAX_HOST_BUFFERS];
+    trdi_cl_buffer *steps[MAX_HOST_BUFFERS], *results[MAX_HOST_BUFFERS];
 } cl_plan;
 
 static const trdi_cl_lowering *const lowerings[TRDI_N_OPS] = {
@@ -43,7 +43,7 @@ bool trdi_cl_supports(const void *device, const trdi_op *op)
     return refusal(device, op) == NULL;
 }
 
-static trd_status note_buffer(const trdi_cl_buffer **list, size_t *n, const trdi_cl_buffer *buffer)
+static trd_status note_buffer(trdi_cl_buffer **list, size_t *n, trdi_cl_buffer *buffer)
 {
     for (size_t i = 0; i < *n; i++) {
         if (list[i] == buffer) return TRD_OK;
@@ -58,8 +58,12 @@ static trd_status note_buffers(cl_plan *plan, const trdi_op *op)
     trdi_span spans[TRDI_MAX_OP_SPANS];
     const size_t n = trdi_op_spans(op, spans);
     for (size_t i = 0; i < n; i++) {
-        const trdi_cl_buffer *buffer = spans[i].buffer;
+        trdi_cl_buffer *buffer = spans[i].buffer;
         if (buffer == NULL) continue;
+        if (buffer->device != plan->device || spans[i].offset > buffer->bytes) {
+            return trdi_fail(TRD_E_INVALID, "operation %zu (%s) on %s: operand %zu is at %zu of a buffer of %zu bytes on %s", plan->n_ops,
+                             trdi_op_name(op->kind), plan->device->facts.id, i, spans[i].offset, buffer->bytes, buffer->device->facts.id);
+        }
         if (buffer->kind == TRDI_MEMORY_STEP) TRDI_TRY(note_buffer(plan->steps, &plan->n_steps, buffer));
         if (buffer->kind == TRDI_MEMORY_RESULT) TRDI_TRY(note_buffer(plan->results, &plan->n_results, buffer));
     }
@@ -86,6 +90,7 @@ trd_status trdi_cl_plan_create(void *device, const trdi_op *ops, size_t n_ops, c
 {
     static const trdi_plan_options defaults = { TRDI_NUMERICS_AUTO };
     *out = NULL;
+    TRDI_TRY(trdi_cl_usable(device));
     cl_plan *plan = trdi_calloc(1, sizeof *plan);
     if (plan == NULL) return trdi_fail(TRD_E_MEMORY, "plan: %zu bytes", sizeof *plan);
     plan->device = device;
@@ -120,23 +125,57 @@ static trd_status enqueue_ops(trdi_cl_queue *queue, const cl_plan *plan, const t
     return TRD_OK;
 }
 
+/* Host memory stays until the queue was waited for, also when its owner frees it. */
+static trd_status hold_buffers(trdi_cl_queue *queue, const cl_plan *plan)
+{
+    for (size_t i = 0; i < plan->n_steps; i++) TRDI_TRY(trdi_cl_queue_hold(queue, plan->steps[i]));
+    for (size_t i = 0; i < plan->n_results; i++) TRDI_TRY(trdi_cl_queue_hold(queue, plan->results[i]));
+    return TRD_OK;
+}
+
+static trd_status send_steps(trdi_cl_queue *queue, const cl_plan *plan)
+{
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const trdi_cl_buffer *b = plan->steps[i];
+        if (b->bytes == 0) continue;
+        const cl_int error = trdi_cl.EnqueueWriteBuffer(queue->handle, b->memory, CL_FALSE, 0, b->bytes, b->host, 0, NULL, NULL);
+        if (error != CL_SUCCESS) return trdi_cl_device_fail(queue->device, error, "step block of %zu bytes to %s", b->bytes, queue->device->facts.id);
+    }
+    return TRD_OK;
+}
+
+static trd_status fetch_results(trdi_cl_queue *queue, const cl_plan *plan)
+{
+    for (size_t i = 0; i < plan->n_results; i++) {
+        const trdi_cl_buffer *b = plan->results[i];
+        if (b->bytes == 0) continue;
+        const cl_int error = trdi_cl.EnqueueReadBuffer(queue->handle, b->memory, CL_FALSE, 0, b->bytes, b->host, 0, NULL, NULL);
+        if (error != CL_SUCCESS) return trdi_cl_device_fail(queue->device, error, "results of %zu bytes from %s", b->bytes, queue->device->facts.id);
+    }
+    return TRD_OK;
+}
+
+static trd_status enqueue_all(trdi_cl_queue *queue, const cl_plan *plan, const trdi_step *step)
+{
+    TRDI_TRY(send_steps(queue, plan));
+    TRDI_TRY(enqueue_ops(queue, plan, step));
+    TRDI_TRY(fetch_results(queue, plan));
+    const cl_int error = trdi_cl.Flush(queue->handle);
+    return error == CL_SUCCESS ? TRD_OK : trdi_cl_device_fail(queue->device, error, "a step on %s", queue->device->facts.id);
+}
+
 trd_status trdi_cl_plan_run(void *handle, void *plan_handle, const trdi_step *step)
 {
     trdi_cl_queue *queue = handle;
     const cl_plan *plan = plan_handle;
-    for (size_t i = 0; i < plan->n_steps; i++) {
-        const trdi_cl_buffer *b = plan->steps[i];
-        const cl_int error = trdi_cl.EnqueueWriteBuffer(queue->handle, b->memory, CL_FALSE, 0, b->bytes, b->host, 0, NULL, NULL);
-        if (error != CL_SUCCESS) return trdi_cl_fail(error, "step block of %zu bytes to %s", b->bytes, queue->device->facts.id);
+    TRDI_TRY(trdi_cl_usable(queue->device));
+    if (queue->device != plan->device) {
+        return trdi_fail(TRD_E_INVALID, "a plan of %s on a queue of another device, %s", plan->device->facts.id, queue->device->facts.id);
     }
-    TRDI_TRY(enqueue_ops(queue, plan, step));
-    for (size_t i = 0; i < plan->n_results; i++) {
-        const trdi_cl_buffer *b = plan->results[i];
-        const cl_int error = trdi_cl.EnqueueReadBuffer(queue->handle, b->memory, CL_FALSE, 0, b->bytes, b->host, 0, NULL, NULL);
-        if (error != CL_SUCCESS) return trdi_cl_fail(error, "results of %zu bytes from %s", b->bytes, queue->device->facts.id);
-    }
-    const cl_int error = trdi_cl.Flush(queue->handle);
-    return error == CL_SUCCESS ? TRD_OK : trdi_cl_fail(error, "a step on %s", queue->device->facts.id);
+    TRDI_TRY(hold_buffers(queue, plan));
+    const trd_status status = enqueue_all(queue, plan, step);
+    if (status != TRD_OK) trdi_cl_queue_drain(queue);    /* after a failure the host may touch the step at once */
+    return status;
 }
 
 /* ---- Operations of one kernel ---- */

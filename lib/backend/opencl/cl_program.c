@@ -1,20 +1,26 @@
-/* cl_program.c: programs of a device, each built once from an embedded source and its options; kernels and their arguments. */
-#include "backend/opencl/kernel_sources.h"
-#include "backend/opencl/opencl.h"
-
+/* cl_program.c: programs of a device, each made once from an embedded source and its options: loaded from the cache, or compiled. */
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/opencl/cl_program_cache.h"
+#include "backend/opencl/opencl.h"
 #include "core/alloc.h"
 #include "core/log.h"
 #include "core/strings.h"
 
 struct trdi_cl_program {
     trdi_cl_program *next;
-    const char *source;          /* name; static */
-    char       *options;         /* all of them; owned */
-    cl_program  handle;
+    const trdi_cl_source *source;
+    char      *options;          /* all of them; owned */
+    cl_program handle;
+    bool       loaded;           /* from the cache */
+    bool       unsaved;          /* compiled, and not offered to the cache yet */
+    size_t     kept_bytes;       /* of its file; 0 = none */
+    int64_t    made_ns;          /* how long loading or compiling took; 0 once the log has it */
+    trdi_cl_cache_key key;
 };
+
+/* ---- Making ---- */
 
 static const trdi_cl_source *find_source(const char *name)
 {
@@ -54,44 +60,85 @@ static trd_status build_failed(const trdi_cl_device *device, cl_program program,
     return trdi_cl_fail(error, "program '%s' on %s (%s): %s", source, device->facts.id, device->facts.name, text);
 }
 
-static trd_status build(trdi_cl_device *device, const trdi_cl_source *source, const char *options, cl_program *out)
+static trd_status compile(trdi_cl_device *device, trdi_cl_program *program)
 {
-    cl_int error;
-    cl_program program = trdi_cl.CreateProgramWithSource(device->context, 1, &(const char *){ source->text }, &source->bytes, &error);
-    if (error != CL_SUCCESS) return trdi_cl_fail(error, "program '%s' on %s", source->name, device->facts.id);
+    const trdi_cl_source *source = program->source;
     const int64_t start = trdi_now_ns();
-    error = trdi_cl.BuildProgram(program, 1, &device->id, options, NULL, NULL);
+    cl_int error;
+    cl_program handle = trdi_cl.CreateProgramWithSource(device->context, 1, &(const char *){ source->text }, &source->bytes, &error);
+    if (error != CL_SUCCESS) return trdi_cl_fail(error, "program '%s' on %s", source->name, device->facts.id);
+    error = trdi_cl.BuildProgram(handle, 1, &device->id, program->options, NULL, NULL);
     if (error != CL_SUCCESS) {
-        const trd_status status = build_failed(device, program, source->name, error);
-        (void)trdi_cl.ReleaseProgram(program);
+        const trd_status status = build_failed(device, handle, source->name, error);
+        (void)trdi_cl.ReleaseProgram(handle);
         return status;
     }
-    trdi_log(TRD_LOG_DEBUG, "%s: program '%s' (%s) compiled in %.0f ms", device->facts.id, source->name, options,
-             (double)(trdi_now_ns() - start) * 1e-6);
-    *out = program;
+    program->handle = handle;
+    program->loaded = false;
+    program->kept_bytes = 0;
+    program->made_ns = trdi_now_ns() - start + 1;
+    program->unsaved = program->key.path != NULL;
+    if (program->unsaved) (void)atomic_fetch_add(&device->n_unsaved, 1);
     return TRD_OK;
 }
 
-/* Under the device's mutex. Takes options. */
+/* From the cache. A file that the driver does not take is removed. */
+static bool load(trdi_cl_device *device, trdi_cl_program *program)
+{
+    trdi_file_map map;
+    const uint8_t *binary;
+    size_t bytes;
+    const int64_t start = trdi_now_ns();
+    if (!trdi_cl_cache_load(&program->key, &map, &binary, &bytes)) return false;
+    cl_int error, state = CL_SUCCESS;
+    cl_program handle = trdi_cl.CreateProgramWithBinary(device->context, 1, &device->id, &bytes, &binary, &state, &error);
+    if (error == CL_SUCCESS) error = state;
+    if (error == CL_SUCCESS) error = trdi_cl.BuildProgram(handle, 1, &device->id, program->options, NULL, NULL);
+    trdi_file_map_close(&map);
+    if (error == CL_SUCCESS) {
+        program->handle = handle;
+        program->loaded = true;
+        program->kept_bytes = bytes;
+        program->made_ns = trdi_now_ns() - start + 1;
+        return true;
+    }
+    if (handle != NULL) (void)trdi_cl.ReleaseProgram(handle);
+    trdi_cl_cache_drop(&program->key, trdi_cl_error_name(error));
+    return false;
+}
+
+static void free_program(trdi_cl_program *program)
+{
+    if (program == NULL) return;
+    if (program->handle != NULL) (void)trdi_cl.ReleaseProgram(program->handle);
+    trdi_cl_cache_key_clear(&program->key);
+    trdi_free(program->options);
+    trdi_free(program);
+}
+
+/* Under programs_mutex. Takes options. */
 static trd_status add_program(trdi_cl_device *device, const trdi_cl_source *source, char *options, trdi_cl_program **out)
 {
     trdi_cl_program *program = trdi_calloc(1, sizeof *program);
-    trd_status status = program == NULL ? trdi_fail(TRD_E_MEMORY, "program '%s': %zu bytes", source->name, sizeof *program) : TRD_OK;
-    if (status == TRD_OK) status = build(device, source, options, &program->handle);
-    if (status != TRD_OK) {
-        trdi_free(program);
+    if (program == NULL) {
         trdi_free(options);
+        return trdi_fail(TRD_E_MEMORY, "program '%s': %zu bytes", source->name, sizeof *program);
+    }
+    program->source = source;
+    program->options = options;
+    trdi_cl_cache_locate(device->cache, source, options, &program->key);
+    const trd_status status = load(device, program) ? TRD_OK : compile(device, program);
+    if (status != TRD_OK) {
+        free_program(program);
         return status;
     }
-    program->source = source->name;
-    program->options = options;
     program->next = device->programs;
     device->programs = program;
     *out = program;
     return TRD_OK;
 }
 
-/* Under the device's mutex. */
+/* Under programs_mutex. */
 static trd_status find_program(trdi_cl_device *device, const char *name, const char *extra, trdi_cl_program **out)
 {
     const trdi_cl_source *source = find_source(name);
@@ -99,7 +146,7 @@ static trd_status find_program(trdi_cl_device *device, const char *name, const c
     char *options = all_options(device, extra);
     if (options == NULL) return trdi_fail(TRD_E_MEMORY, "options of program '%s'", name);
     for (trdi_cl_program *p = device->programs; p != NULL; p = p->next) {
-        if (p->source == source->name && strcmp(p->options, options) == 0) {
+        if (p->source == source && strcmp(p->options, options) == 0) {
             trdi_free(options);
             *out = p;
             return TRD_OK;
@@ -108,17 +155,46 @@ static trd_status find_program(trdi_cl_device *device, const char *name, const c
     return add_program(device, source, options, out);
 }
 
+/* ---- Kernels ---- */
+
+/* Under programs_mutex. A loaded program without the kernel is not what was kept: it is compiled. */
+static trd_status make_kernel(trdi_cl_device *device, trdi_cl_program *program, const char *name, cl_kernel *out)
+{
+    cl_int error;
+    *out = trdi_cl.CreateKernel(program->handle, name, &error);
+    if (error == CL_INVALID_KERNEL_NAME && program->loaded) {
+        cl_program loaded = program->handle;
+        trdi_cl_cache_drop(&program->key, "it lacks a kernel");
+        TRDI_TRY(compile(device, program));
+        (void)trdi_cl.ReleaseProgram(loaded);    /* kernels that were made of it keep it */
+        *out = trdi_cl.CreateKernel(program->handle, name, &error);
+    }
+    if (error == CL_SUCCESS) return TRD_OK;
+    *out = NULL;
+    return trdi_cl_fail(error, "kernel '%s' of '%s' on %s", name, program->source->name, device->facts.id);
+}
+
 trd_status trdi_cl_kernel_create(trdi_cl_device *device, const char *source, const char *options, const char *name, cl_kernel *out)
 {
     *out = NULL;
+    TRDI_TRY(trdi_cl_usable(device));
     trdi_cl_program *program = NULL;
-    cl_int error = CL_SUCCESS;
-    trdi_mutex_lock(&device->mutex);
-    const trd_status status = find_program(device, source, options, &program);
-    if (status == TRD_OK) *out = trdi_cl.CreateKernel(program->handle, name, &error);
-    trdi_mutex_unlock(&device->mutex);
-    TRDI_TRY(status);
-    return error == CL_SUCCESS ? TRD_OK : trdi_cl_fail(error, "kernel '%s' of '%s' on %s", name, source, device->facts.id);
+    int64_t made_ns = 0;
+    bool loaded = false;
+    trdi_mutex_lock(&device->programs_mutex);
+    trd_status status = find_program(device, source, options, &program);
+    if (status == TRD_OK) {
+        status = make_kernel(device, program, name, out);
+        made_ns = program->made_ns;
+        loaded = program->loaded;
+        program->made_ns = 0;
+    }
+    trdi_mutex_unlock(&device->programs_mutex);
+    if (made_ns > 0) {
+        trdi_log(loaded ? TRD_LOG_DEBUG : TRD_LOG_INFO, "%s: program '%s' (%s) %s in %.0f ms", device->facts.id, source, options,
+                 loaded ? "loaded" : "compiled", (double)made_ns * 1e-6);
+    }
+    return status;
 }
 
 void trdi_cl_kernel_free(cl_kernel kernel)
@@ -126,87 +202,62 @@ void trdi_cl_kernel_free(cl_kernel kernel)
     if (kernel != NULL) (void)trdi_cl.ReleaseKernel(kernel);
 }
 
+/* ---- Keeping ---- */
+
+/* The next program to look at, retained; NULL after the last. *at: NULL to start. Programs stay in the list until the device is closed. */
+static cl_program next_to_save(trdi_cl_device *device, bool all, trdi_cl_program **at)
+{
+    cl_program handle = NULL;
+    trdi_mutex_lock(&device->programs_mutex);
+    trdi_cl_program *p = *at != NULL ? (*at)->next : device->programs;
+    while (p != NULL && (p->key.path == NULL || !(p->unsaved || all))) p = p->next;
+    if (p != NULL) {
+        if (p->unsaved) (void)atomic_fetch_sub(&device->n_unsaved, 1);
+        p->unsaved = false;
+        handle = p->handle;
+        (void)trdi_cl.RetainProgram(handle);
+    }
+    trdi_mutex_unlock(&device->programs_mutex);
+    *at = p;
+    return handle;
+}
+
+/* Keep the binary if it is larger than what is kept. @return its size, 0 if it was not kept */
+static size_t save(trdi_cl_device *device, const trdi_cl_program *program, cl_program handle, size_t kept_bytes)
+{
+    size_t bytes = 0;
+    if (trdi_cl.GetProgramInfo(handle, CL_PROGRAM_BINARY_SIZES, sizeof bytes, &bytes, NULL) != CL_SUCCESS || bytes <= kept_bytes) return 0;
+    unsigned char *binary = trdi_alloc(bytes);
+    if (binary == NULL) return 0;
+    if (trdi_cl.GetProgramInfo(handle, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS) {
+        trdi_cl_cache_store(device->cache, &program->key, binary, bytes);
+    } else {
+        bytes = 0;
+    }
+    trdi_free(binary);
+    return bytes;
+}
+
+void trdi_cl_programs_save(trdi_cl_device *device, bool all)
+{
+    trdi_cl_program *at = NULL;
+    for (cl_program handle = next_to_save(device, all, &at); handle != NULL; handle = next_to_save(device, all, &at)) {
+        trdi_mutex_lock(&device->programs_mutex);
+        const size_t kept_bytes = at->kept_bytes;
+        trdi_mutex_unlock(&device->programs_mutex);
+        const size_t bytes = save(device, at, handle, kept_bytes);
+        (void)trdi_cl.ReleaseProgram(handle);
+        trdi_mutex_lock(&device->programs_mutex);
+        if (bytes > at->kept_bytes) at->kept_bytes = bytes;
+        trdi_mutex_unlock(&device->programs_mutex);
+    }
+}
+
 void trdi_cl_programs_free(trdi_cl_device *device)
 {
     while (device->programs != NULL) {
         trdi_cl_program *program = device->programs;
         device->programs = program->next;
-        (void)trdi_cl.ReleaseProgram(program->handle);
-        trdi_free(program->options);
-        trdi_free(program);
+        free_program(program);
     }
-}
-
-/* ---- Arguments ---- */
-
-static void set_arg(trdi_cl_args *args, size_t bytes, const void *value)
-{
-    if (args->status != TRD_OK) return;
-    const cl_int error = trdi_cl.SetKernelArg(args->kernel, args->n, bytes, value);
-    if (error != CL_SUCCESS) args->status = trdi_cl_fail(error, "argument %u of a kernel on %s", (unsigned)args->n, args->device->facts.id);
-    args->n++;
-}
-
-void trdi_cl_arg_span(trdi_cl_args *args, trdi_span span)
-{
-    const trdi_cl_buffer *buffer = span.buffer;
-    const cl_mem memory = buffer != NULL ? buffer->memory : args->device->nothing;
-    const cl_long offset = buffer != NULL ? (cl_long)span.offset : -1;
-    set_arg(args, sizeof memory, &memory);
-    set_arg(args, sizeof offset, &offset);
-}
-
-void trdi_cl_arg_memory(trdi_cl_args *args, cl_mem memory)
-{
-    const cl_mem given = memory != NULL ? memory : args->device->nothing;
-    const cl_long offset = memory != NULL ? 0 : -1;
-    set_arg(args, sizeof given, &given);
-    set_arg(args, sizeof offset, &offset);
-}
-
-void trdi_cl_arg_int(trdi_cl_args *args, int64_t value)
-{
-    if (args->status == TRD_OK && (value > INT32_MAX || value < INT32_MIN)) {
-        args->status = trdi_fail(TRD_E_INVALID, "argument %u of a kernel is %lld: past 31 bits", (unsigned)args->n, (long long)value);
-    }
-    set_arg(args, sizeof(cl_int), &(cl_int){ (cl_int)value });
-}
-
-void trdi_cl_arg_long(trdi_cl_args *args, int64_t value)
-{
-    set_arg(args, sizeof(cl_long), &(cl_long){ value });
-}
-
-void trdi_cl_arg_float(trdi_cl_args *args, float value)
-{
-    set_arg(args, sizeof value, &value);
-}
-
-void trdi_cl_arg_local(trdi_cl_args *args, size_t bytes)
-{
-    set_arg(args, bytes, NULL);
-}
-
-trd_status trdi_cl_set_int(cl_kernel kernel, cl_uint index, int64_t value)
-{
-    if (value > INT32_MAX || value < INT32_MIN) return trdi_fail(TRD_E_INVALID, "%lld rows: past 31 bits", (long long)value);
-    const cl_int given = (cl_int)value, error = trdi_cl.SetKernelArg(kernel, index, sizeof given, &given);
-    return error == CL_SUCCESS ? TRD_OK : trdi_cl_fail(error, "argument %u of a kernel", (unsigned)index);
-}
-
-trd_status trdi_cl_set_memory(trdi_cl_device *device, cl_kernel kernel, cl_uint index, cl_mem memory)
-{
-    trdi_cl_args args = { .device = device, .kernel = kernel, .n = index, .status = TRD_OK };
-    trdi_cl_arg_memory(&args, memory);
-    return args.status;
-}
-
-trd_status trdi_cl_launch(trdi_cl_queue *queue, cl_kernel kernel, int n_dims, const size_t *global, const size_t *local)
-{
-    const cl_int error = trdi_cl.EnqueueNDRangeKernel(queue->handle, kernel, (cl_uint)n_dims, NULL, global, local, 0, NULL, NULL);
-    if (error == CL_SUCCESS) return TRD_OK;
-    char name[64] = "?";
-    (void)trdi_cl.GetKernelInfo(kernel, CL_KERNEL_FUNCTION_NAME, sizeof name - 1, name, NULL);
-    return trdi_cl_fail(error, "kernel %s on %s with %zu work-items in groups of %zu", name, queue->device->facts.id, global[0],
-                        local != NULL ? local[0] : (size_t)0);
 }

@@ -1,72 +1,11 @@
-/* cl_queue.c: buffers, queues, copies and events. Queues are in order. */
-#include <stdio.h>
-#include <string.h>
-
+/* cl_queue.c: queues, what they keep until their next wait, and events. Queues are in order. */
 #include "backend/opencl/opencl.h"
 #include "core/alloc.h"
 
-/* ---- Buffers ---- */
-
-trd_status trdi_cl_buffer_alloc(void *handle, size_t bytes, trdi_memory kind, void **out)
-{
-    trdi_cl_device *device = handle;
-    *out = NULL;
-    if (device->traits.max_buffer_bytes > 0 && bytes > device->traits.max_buffer_bytes) {
-        return trdi_fail(TRD_E_MEMORY, "buffer of %zu bytes on %s: its largest is %zu", bytes, device->facts.id, device->traits.max_buffer_bytes);
-    }
-    trdi_cl_buffer *buffer = trdi_calloc(1, sizeof *buffer);
-    if (buffer == NULL) return trdi_fail(TRD_E_MEMORY, "buffer on %s: %zu bytes", device->facts.id, sizeof *buffer);
-    *buffer = (trdi_cl_buffer){ .device = device, .bytes = bytes, .kind = kind };
-    if (kind != TRDI_MEMORY_DEVICE) {
-        buffer->host = trdi_alloc(bytes);
-        if (buffer->host == NULL) {
-            trdi_free(buffer);
-            return trdi_fail(TRD_E_MEMORY, "host side of a buffer on %s: %zu bytes", device->facts.id, bytes);
-        }
-        memset(buffer->host, 0, bytes);      /* plan_run sends all of it */
-    }
-    cl_int error;
-    buffer->memory = trdi_cl.CreateBuffer(device->context, CL_MEM_READ_WRITE, bytes > 0 ? bytes : 1, NULL, &error);
-    if (error != CL_SUCCESS) {
-        trdi_free(buffer->host);
-        trdi_free(buffer);
-        return trdi_cl_fail(error, "buffer of %zu bytes on %s", bytes, device->facts.id);
-    }
-    *out = buffer;
-    return TRD_OK;
-}
-
-void trdi_cl_buffer_free(void *handle)
-{
-    trdi_cl_buffer *buffer = handle;
-    if (buffer == NULL) return;
-    (void)trdi_cl.ReleaseMemObject(buffer->memory);
-    trdi_free(buffer->host);
-    trdi_free(buffer);
-}
-
-void *trdi_cl_buffer_host(void *buffer)
-{
-    return ((trdi_cl_buffer *)buffer)->host;
-}
-
-trd_status trdi_cl_upload(trdi_cl_device *device, const void *data, size_t bytes, cl_mem *out)
-{
-    *out = NULL;
-    if (bytes == 0) return TRD_OK;
-    cl_int error;
-    cl_mem memory = trdi_cl.CreateBuffer(device->context, CL_MEM_READ_WRITE, bytes, NULL, &error);
-    if (error != CL_SUCCESS) return trdi_cl_fail(error, "%zu bytes of weights on %s", bytes, device->facts.id);
-    trdi_mutex_lock(&device->mutex);
-    error = trdi_cl.EnqueueWriteBuffer(device->queue, memory, CL_TRUE, 0, bytes, data, 0, NULL, NULL);
-    trdi_mutex_unlock(&device->mutex);
-    if (error != CL_SUCCESS) {
-        (void)trdi_cl.ReleaseMemObject(memory);
-        return trdi_cl_fail(error, "upload of %zu bytes to %s", bytes, device->facts.id);
-    }
-    *out = memory;
-    return TRD_OK;
-}
+typedef struct cl_event_box {
+    trdi_cl_device *device;      /* whose queue recorded it */
+    cl_event handle;
+} cl_event_box;
 
 /* ---- Queues ---- */
 
@@ -75,6 +14,7 @@ trd_status trdi_cl_queue_create(void *handle, const trdi_queue_options *options,
     trdi_cl_device *device = handle;
     (void)options;
     *out = NULL;
+    TRDI_TRY(trdi_cl_usable(device));
     trdi_cl_queue *queue = trdi_calloc(1, sizeof *queue);
     if (queue == NULL) return trdi_fail(TRD_E_MEMORY, "queue of %s: %zu bytes", device->facts.id, sizeof *queue);
     queue->device = device;
@@ -82,9 +22,29 @@ trd_status trdi_cl_queue_create(void *handle, const trdi_queue_options *options,
     queue->handle = trdi_cl.CreateCommandQueue(device->context, device->id, 0, &error);
     if (error != CL_SUCCESS) {
         trdi_free(queue);
-        return trdi_cl_fail(error, "queue of %s", device->facts.id);
+        return trdi_cl_device_fail(device, error, "queue of %s (%s)", device->facts.id, device->facts.name);
     }
     *out = queue;
+    return TRD_OK;
+}
+
+static void drop_held(trdi_cl_queue *queue)
+{
+    for (size_t i = 0; i < queue->n_held; i++) trdi_cl_buffer_drop(queue->held[i]);
+    queue->n_held = 0;
+}
+
+trd_status trdi_cl_queue_hold(trdi_cl_queue *queue, trdi_cl_buffer *buffer)
+{
+    for (size_t i = 0; i < queue->n_held; i++) {
+        if (queue->held[i] == buffer) return TRD_OK;
+    }
+    void *list = queue->held;
+    const bool room = trdi_reserve(&list, &queue->held_capacity, queue->n_held + 1, sizeof *queue->held);
+    queue->held = list;
+    if (!room) return trdi_fail(TRD_E_MEMORY, "list of %zu buffers in use on %s", queue->n_held + 1, queue->device->facts.id);
+    (void)atomic_fetch_add(&buffer->n_uses, 1);
+    queue->held[queue->n_held++] = buffer;
     return TRD_OK;
 }
 
@@ -93,28 +53,40 @@ void trdi_cl_queue_destroy(void *handle)
     trdi_cl_queue *queue = handle;
     if (queue == NULL) return;
     (void)trdi_cl.Finish(queue->handle);
-    for (int i = 0; i < TRDI_CL_N_SCRATCH; i++) {
-        if (queue->scratch[i].memory != NULL) (void)trdi_cl.ReleaseMemObject(queue->scratch[i].memory);
-    }
+    for (int i = 0; i < TRDI_CL_N_SCRATCH; i++) trdi_cl_memory_free(queue->device, queue->scratch[i].memory);
     (void)trdi_cl.ReleaseCommandQueue(queue->handle);
+    drop_held(queue);
+    trdi_free(queue->held);
     trdi_free(queue);
 }
 
 trd_status trdi_cl_queue_wait(void *handle)
 {
     trdi_cl_queue *queue = handle;
+    trdi_cl_device *device = queue->device;
     const cl_int error = trdi_cl.Finish(queue->handle);
-    return error == CL_SUCCESS ? TRD_OK : trdi_cl_fail(error, "waiting for %s", queue->device->facts.id);
+    if (error != CL_SUCCESS) return trdi_cl_work_fail(device, error, "waiting for a queue of %s (%s)", device->facts.id, device->facts.name);
+    drop_held(queue);
+    if (atomic_load_explicit(&device->n_unsaved, memory_order_relaxed) > 0) trdi_cl_programs_save(device, false);
+    return trdi_cl_usable(device);
+}
+
+void trdi_cl_queue_drain(trdi_cl_queue *queue)
+{
+    const cl_int error = trdi_cl.Finish(queue->handle);
+    if (error == CL_SUCCESS) drop_held(queue);
+    else trdi_cl_lose(queue->device, error, "waiting for a queue after a failure");
 }
 
 trd_status trdi_cl_queue_scratch(trdi_cl_queue *queue, trdi_cl_scratch use, size_t bytes, cl_mem *out)
 {
+    trdi_cl_device *device = queue->device;
     if (bytes > queue->scratch[use].bytes) {
-        const size_t wanted = bytes + bytes / 2;
-        cl_int error;
-        cl_mem memory = trdi_cl.CreateBuffer(queue->device->context, CL_MEM_READ_WRITE, wanted, NULL, &error);
-        if (error != CL_SUCCESS) return trdi_cl_fail(error, "scratch of %zu bytes on %s", wanted, queue->device->facts.id);
-        if (queue->scratch[use].memory != NULL) (void)trdi_cl.ReleaseMemObject(queue->scratch[use].memory);
+        const size_t largest = device->traits.max_buffer_bytes, more = bytes + bytes / 2;
+        const size_t wanted = largest == 0 || more <= largest ? more : bytes;
+        cl_mem memory;
+        TRDI_TRY(trdi_cl_memory_alloc(device, wanted, "scratch", &memory));
+        trdi_cl_memory_free(device, queue->scratch[use].memory);
         queue->scratch[use].memory = memory;
         queue->scratch[use].bytes = wanted;
     }
@@ -122,93 +94,65 @@ trd_status trdi_cl_queue_scratch(trdi_cl_queue *queue, trdi_cl_scratch use, size
     return TRD_OK;
 }
 
-/* ---- Copies ---- */
-
-/* The buffer of a span; NULL, with a text, if the range is not inside it. */
-static trdi_cl_buffer *check_range(const char *what, trdi_span span, size_t bytes)
-{
-    trdi_cl_buffer *buffer = span.buffer;
-    if (buffer == NULL) {
-        (void)trdi_fail(TRD_E_INVALID, "%s of %zu bytes: a buffer is absent", what, bytes);
-        return NULL;
-    }
-    if (span.offset > buffer->bytes || bytes > buffer->bytes - span.offset) {
-        (void)trdi_fail(TRD_E_INVALID, "%s of %zu bytes at %zu of a buffer of %zu", what, bytes, span.offset, buffer->bytes);
-        return NULL;
-    }
-    return buffer;
-}
-
-trd_status trdi_cl_copy(void *handle, trdi_span dst, trdi_span src, size_t bytes)
-{
-    trdi_cl_queue *queue = handle;
-    if (bytes == 0) return TRD_OK;
-    const trdi_cl_buffer *to = check_range("copy", dst, bytes), *from = check_range("copy", src, bytes);
-    if (to == NULL || from == NULL) return TRD_E_INVALID;
-    const cl_int error = trdi_cl.EnqueueCopyBuffer(queue->handle, from->memory, to->memory, src.offset, dst.offset, bytes, 0, NULL, NULL);
-    return error == CL_SUCCESS ? TRD_OK : trdi_cl_fail(error, "copy of %zu bytes on %s", bytes, queue->device->facts.id);
-}
-
-trd_status trdi_cl_write(void *handle, trdi_span dst, const void *src, size_t bytes)
-{
-    trdi_cl_queue *queue = handle;
-    if (bytes == 0) return TRD_OK;
-    const trdi_cl_buffer *to = check_range("write", dst, bytes);
-    if (to == NULL) return TRD_E_INVALID;
-    const cl_int error = trdi_cl.EnqueueWriteBuffer(queue->handle, to->memory, CL_TRUE, dst.offset, bytes, src, 0, NULL, NULL);
-    return error == CL_SUCCESS ? TRD_OK : trdi_cl_fail(error, "write of %zu bytes to %s", bytes, queue->device->facts.id);
-}
-
-trd_status trdi_cl_read(void *handle, void *dst, trdi_span src, size_t bytes)
-{
-    trdi_cl_queue *queue = handle;
-    if (bytes == 0) return TRD_OK;
-    const trdi_cl_buffer *from = check_range("read", src, bytes);
-    if (from == NULL) return TRD_E_INVALID;
-    const cl_int error = trdi_cl.EnqueueReadBuffer(queue->handle, from->memory, CL_TRUE, src.offset, bytes, dst, 0, NULL, NULL);
-    return error == CL_SUCCESS ? TRD_OK : trdi_cl_fail(error, "read of %zu bytes from %s", bytes, queue->device->facts.id);
-}
-
 /* ---- Events ---- */
 
 trd_status trdi_cl_event_record(void *handle, void **out)
 {
     trdi_cl_queue *queue = handle;
+    trdi_cl_device *device = queue->device;
     *out = NULL;
-    cl_event event;
-    cl_int error = trdi_cl.EnqueueMarkerWithWaitList(queue->handle, 0, NULL, &event);
-    if (error != CL_SUCCESS) return trdi_cl_fail(error, "event on %s", queue->device->facts.id);
-    error = trdi_cl.Flush(queue->handle);    /* another queue may wait for it */
+    TRDI_TRY(trdi_cl_usable(device));
+    cl_event_box *event = trdi_alloc(sizeof *event);
+    if (event == NULL) return trdi_fail(TRD_E_MEMORY, "event on %s: %zu bytes", device->facts.id, sizeof *event);
+    *event = (cl_event_box){ .device = device };
+    cl_int error = trdi_cl.EnqueueMarkerWithWaitList(queue->handle, 0, NULL, &event->handle);
+    if (error == CL_SUCCESS) {
+        error = trdi_cl.Flush(queue->handle);    /* another queue may wait for it */
+    } else {
+        event->handle = NULL;
+    }
     if (error != CL_SUCCESS) {
-        (void)trdi_cl.ReleaseEvent(event);
-        return trdi_cl_fail(error, "event on %s", queue->device->facts.id);
+        trdi_cl_event_free(event);
+        return trdi_cl_device_fail(device, error, "event on %s", device->facts.id);
     }
     *out = event;
     return TRD_OK;
 }
 
+static trd_status wait_here(const cl_event_box *event)
+{
+    const cl_int error = trdi_cl.WaitForEvents(1, &event->handle);
+    return error == CL_SUCCESS ? TRD_OK : trdi_cl_work_fail(event->device, error, "waiting for an event of %s", event->device->facts.id);
+}
+
+/* Contexts cannot wait for each other's events: there this thread does. */
 trd_status trdi_cl_event_wait(void *handle, void *event_handle)
 {
     trdi_cl_queue *queue = handle;
-    cl_event event = event_handle;
-    if (queue == NULL) {
-        const cl_int error = trdi_cl.WaitForEvents(1, &event);
-        return error == CL_SUCCESS ? TRD_OK : trdi_cl_fail(error, "waiting for an event");
-    }
-    const cl_int error = trdi_cl.EnqueueBarrierWithWaitList(queue->handle, 1, &event, NULL);
-    return error == CL_SUCCESS ? TRD_OK : trdi_cl_fail(error, "wait on a queue of %s", queue->device->facts.id);
+    const cl_event_box *event = event_handle;
+    if (queue == NULL) return wait_here(event);
+    trdi_cl_device *device = queue->device;
+    TRDI_TRY(trdi_cl_usable(device));
+    if (device != event->device) return wait_here(event);
+    const cl_int error = trdi_cl.EnqueueBarrierWithWaitList(queue->handle, 1, &event->handle, NULL);
+    return error == CL_SUCCESS ? TRD_OK : trdi_cl_device_fail(device, error, "wait on a queue of %s", device->facts.id);
 }
 
-trd_status trdi_cl_event_done(void *event, bool *done)
+trd_status trdi_cl_event_done(void *event_handle, bool *done)
 {
+    const cl_event_box *event = event_handle;
     cl_int state = CL_QUEUED;
-    const cl_int error = trdi_cl.GetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
-    if (error != CL_SUCCESS) return trdi_cl_fail(error, "state of an event");
+    *done = false;
+    const cl_int error = trdi_cl.GetEventInfo(event->handle, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
+    if (error != CL_SUCCESS) return trdi_cl_device_fail(event->device, error, "state of an event of %s", event->device->facts.id);
     *done = state <= CL_COMPLETE;
-    return state < 0 ? trdi_cl_fail(state, "what an event stands for") : TRD_OK;
+    return state >= 0 ? TRD_OK : trdi_cl_work_fail(event->device, state, "what an event of %s stands for", event->device->facts.id);
 }
 
-void trdi_cl_event_free(void *event)
+void trdi_cl_event_free(void *event_handle)
 {
-    if (event != NULL) (void)trdi_cl.ReleaseEvent(event);
+    cl_event_box *event = event_handle;
+    if (event == NULL) return;
+    if (event->handle != NULL) (void)trdi_cl.ReleaseEvent(event->handle);
+    trdi_free(event);
 }

@@ -39,12 +39,22 @@ typedef struct trdi_cl_device {
     cl_command_queue queue;      /**< for preparation; guarded by mutex */
     trdi_cl_traits traits;
     cl_mem         nothing;      /**< one line of memory that stands for absent operands */
-    trdi_mutex     mutex;        /**< guards queue, programs and their making */
-    trdi_cl_program *programs;   /**< built so far */
+    trdi_mutex     mutex;        /**< guards queue */
+    trdi_mutex     programs_mutex;   /**< guards programs and their making; never held together with mutex */
+    trdi_mutex     notices_mutex;    /**< guards notice; innermost */
+    trdi_cl_program *programs;   /**< made so far */
+    struct trdi_cl_cache *cache; /**< of compiled programs (cl_program_cache.h); NULL = none */
+    atomic_int     n_unsaved;    /**< programs that were compiled and not offered to the cache yet */
     trdi_cl_tuning *tuning;
     void          *clblast;      /**< cl_clblast.c; NULL = not used */
-    atomic_bool    lost;         /**< a queue failed for good: everything is refused from then on */
+    atomic_size_t  memory_bytes; /**< allocated on the device */
+    atomic_int     lost;         /**< trdi_cl_lost_state */
+    char           lost_text[TRDI_ERROR_BYTES / 2];  /**< why, once lost is LOST_SAID */
+    char           notice[256];  /**< first thing that the driver said through the context since the last line of the log */
 } trdi_cl_device;
+
+/** A device is lost when a queue failed for good: everything is refused from then on, until it is closed and opened again. */
+typedef enum trdi_cl_lost_state { TRDI_CL_NOT_LOST, TRDI_CL_LOST, TRDI_CL_LOST_SAID } trdi_cl_lost_state;
 
 typedef struct trdi_cl_buffer {
     trdi_cl_device *device;
@@ -52,6 +62,7 @@ typedef struct trdi_cl_buffer {
     void       *host;            /**< STEP and RESULT; else NULL */
     size_t      bytes;
     trdi_memory kind;
+    atomic_int  n_uses;          /**< the owner's, and one of each queue that may still read or write host */
 } trdi_cl_buffer;
 
 /**
@@ -84,14 +95,28 @@ typedef struct trdi_cl_queue {
     trdi_cl_device  *device;
     cl_command_queue handle;
     struct { cl_mem memory; size_t bytes; } scratch[TRDI_CL_N_SCRATCH];
-    trd_status failed;           /**< first failure since the last wait */
-    char       error[TRDI_ERROR_BYTES];
+    trdi_cl_buffer **held;       /**< buffers whose host memory the queue uses until its next wait */
+    size_t           n_held, held_capacity;
 } trdi_cl_queue;
 
 /** Memory of a use with at least so many bytes; grows, contents are lost then. In queue order. */
 trd_status trdi_cl_queue_scratch(trdi_cl_queue *queue, trdi_cl_scratch use, size_t bytes, cl_mem *out);
 
-/* ---- Programs and kernels (cl_program.c) ---- */
+/* ---- Failures (cl_device.c) ---- */
+
+/** TRD_OK, or TRD_E_DEVICE "device opencl:0 was lost: WHY". */
+trd_status trdi_cl_usable(trdi_cl_device *device);
+/**
+ * Fail as trdi_cl_fail() because enqueueing or asking failed. Errors that say that the context or the queue is no more mark the device as
+ * lost. Call it without a lock: it writes what the driver said to the log.
+ */
+trd_status trdi_cl_device_fail(trdi_cl_device *device, cl_int error, const char *what, ...) TRDI_PRINTF(3, 4);
+/** As trdi_cl_device_fail(), for work that failed after it was enqueued: the device is lost, unless memory was lacking. */
+trd_status trdi_cl_work_fail(trdi_cl_device *device, cl_int error, const char *what, ...) TRDI_PRINTF(3, 4);
+/** Mark the device as lost; this thread's text of its last failure stays. */
+void trdi_cl_lose(trdi_cl_device *device, cl_int error, const char *what);
+
+/* ---- Programs (cl_program.c) ---- */
 
 /**
  * A kernel object of its own (arguments belong to it), from the program made of one embedded source ("linear_tiles") with options, which is
@@ -103,8 +128,15 @@ trd_status trdi_cl_queue_scratch(trdi_cl_queue *queue, trdi_cl_scratch use, size
 trd_status trdi_cl_kernel_create(trdi_cl_device *device, const char *source, const char *options, const char *name, cl_kernel *out);
 /** NULL does nothing. */
 void trdi_cl_kernel_free(cl_kernel kernel);
+/**
+ * Put what was compiled into the cache. Drivers that compile kernels at their first launch hold complete binaries only afterwards, and a
+ * binary that has grown replaces the file. @param all  false: programs that were not offered yet; true: look at all
+ */
+void trdi_cl_programs_save(trdi_cl_device *device, bool all);
 /** Of a device that is being closed. */
 void trdi_cl_programs_free(trdi_cl_device *device);
+
+/* ---- Arguments and launches (cl_kernel.c) ---- */
 
 /** Work-items of a group of the row kernels: 1 for TILES; for GROUPS the GROUP_SIZE that kernels are compiled with. */
 static inline size_t trdi_cl_group_size(const trdi_cl_device *device)
@@ -177,7 +209,15 @@ static inline const void *trdi_cl_step_at(trdi_span span)
     return (const char *)((const trdi_cl_buffer *)span.buffer)->host + span.offset;
 }
 
-/* ---- Objects (cl_device.c, cl_buffer.c, cl_queue.c, cl_weight.c, cl_plan.c) ---- */
+/* ---- Objects (cl_facts.c, cl_device.c, cl_buffer.c, cl_queue.c, cl_weight.c, cl_plan.c) ---- */
+
+/** What a device can do. */
+trdi_cl_traits trdi_cl_find_traits(cl_device_id id);
+/** Handles of device number index. TRD_E_DEVICE if there are fewer now. */
+trd_status trdi_cl_find_device(const char *id, cl_platform_id *platform, cl_device_id *device);
+/** Texts of a device, cut to size; "" if they cannot be had. */
+void trdi_cl_device_text(cl_device_id id, cl_device_info what, char *out, size_t size);
+void trdi_cl_platform_text(cl_platform_id id, cl_platform_info what, char *out, size_t size);
 
 trd_status trdi_cl_enumerate(trdi_device_facts *facts, size_t capacity, size_t *n);
 trd_status trdi_cl_device_open(const trdi_device_facts *facts, void **device);
@@ -186,7 +226,11 @@ void trdi_cl_device_close(void *device);
 trd_status trdi_cl_buffer_alloc(void *device, size_t bytes, trdi_memory kind, void **buffer);
 void trdi_cl_buffer_free(void *buffer);
 void *trdi_cl_buffer_host(void *buffer);
-/** Memory of the device filled from the host, for weights. @param bytes  0 gives NULL */
+/** Memory of the device, counted. @param what  for the text of a failure: "scratch" */
+trd_status trdi_cl_memory_alloc(trdi_cl_device *device, size_t bytes, const char *what, cl_mem *out);
+/** Commands that were enqueued may still use it. NULL does nothing. */
+void trdi_cl_memory_free(trdi_cl_device *device, cl_mem memory);
+/** Memory of the device filled from the host, for weights; trdi_cl_memory_free() gives it back. @param bytes  0 gives NULL */
 trd_status trdi_cl_upload(trdi_cl_device *device, const void *data, size_t bytes, cl_mem *out);
 
 trd_status trdi_cl_copy(void *queue, trdi_span dst, trdi_span src, size_t bytes);
@@ -195,6 +239,12 @@ trd_status trdi_cl_read(void *queue, void *dst, trdi_span src, size_t bytes);
 trd_status trdi_cl_queue_create(void *device, const trdi_queue_options *options, void **queue);
 void trdi_cl_queue_destroy(void *queue);
 trd_status trdi_cl_queue_wait(void *queue);
+/** Keep the host memory of a buffer until the queue's next wait. */
+trd_status trdi_cl_queue_hold(trdi_cl_queue *queue, trdi_cl_buffer *buffer);
+/** Wait after a failure, so that nothing is under way any more; the failure's text stays. */
+void trdi_cl_queue_drain(trdi_cl_queue *queue);
+/** One use less; the last one frees. */
+void trdi_cl_buffer_drop(trdi_cl_buffer *buffer);
 trd_status trdi_cl_event_record(void *queue, void **event);
 trd_status trdi_cl_event_wait(void *queue, void *event);
 trd_status trdi_cl_event_done(void *event, bool *done);
