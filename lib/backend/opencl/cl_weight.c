@@ -149,7 +149,7 @@ static trd_status send_rows(trdi_cl_device *device, packing *p, cl_mem memory)
         trdi_mutex_lock(&device->mutex);
         const cl_int error = write_batch(device, p, memory, first, lanes, from);
         trdi_mutex_unlock(&device->mutex);
-        if (error != CL_SUCCESS) return trdi_cl_fail(error, "rows %lld on of a weight to %s", (long long)first, device->facts.id);
+        if (error != CL_SUCCESS) return trdi_cl_work_fail(device, error, "rows %lld on of a weight to %s", (long long)first, device->facts.id);
     }
     return TRD_OK;
 }
@@ -180,13 +180,7 @@ static trd_status fill(trdi_cl_device *device, packing *p, trdi_cl_weight *weigh
         return trdi_fail(TRD_E_MEMORY, "packing a weight of %lld x %lld: %lld rows at a time", (long long)source->rows, (long long)source->cols,
                          (long long)p->batch);
     }
-    cl_int error;
-    weight->data = trdi_cl.CreateBuffer(device->context, CL_MEM_READ_WRITE, p->data_bytes, NULL, &error);
-    if (error != CL_SUCCESS) {
-        weight->data = NULL;
-        return trdi_cl_fail(error, "weight of %lld x %lld on %s: %zu bytes", (long long)source->rows, (long long)source->cols, device->facts.id,
-                            p->data_bytes);
-    }
+    TRDI_TRY(trdi_cl_memory_alloc(device, p->data_bytes, "weight", &weight->data));
     TRDI_TRY(send_rows(device, p, weight->data));
     if (source->bias != NULL) TRDI_TRY(send_column(device, p, source->bias, 0.0f, &weight->bias));
     return source->dtype == TRD_DTYPE_I8 ? send_column(device, p, p->scales, 1.0f, &weight->scales) : TRD_OK;
@@ -216,6 +210,7 @@ trd_status trdi_cl_weight_prepare(void *handle, const trdi_weight_source *source
     trdi_cl_device *device = handle;
     *out = NULL;
     packing p = { .source = NULL };
+    TRDI_TRY(trdi_cl_usable(device));
     TRDI_TRY(check_source(device, source, &p));
     trdi_cl_weight *weight = trdi_calloc(1, sizeof *weight);
     if (weight == NULL) return trdi_fail(TRD_E_MEMORY, "weight: %zu bytes", sizeof *weight);
@@ -244,8 +239,8 @@ void trdi_cl_weight_free(void *handle)
 {
     trdi_cl_weight *weight = handle;
     if (weight == NULL) return;
-    if (weight->data != NULL) (void)trdi_cl.ReleaseMemObject(weight->data);
-    if (weight->scales != NULL) (void)trdi_cl.ReleaseMemObject(weight->scales);
-    if (weight->bias != NULL) (void)trdi_cl.ReleaseMemObject(weight->bias);
+    trdi_cl_memory_free(weight->device, weight->data);
+    trdi_cl_memory_free(weight->device, weight->scales);
+    trdi_cl_memory_free(weight->device, weight->bias);
     trdi_free(weight);
 }
