@@ -35,14 +35,15 @@ compiler() {
 plain=+cl_khr_global_int32_base_atomics,+cl_khr_local_int32_base_atomics
 half=$plain,+cl_khr_fp16
 builtins=$("$clang" -print-resource-dir)/include/opencl-c.h
-compiler "$plain" -emit-pch -o "$work/plain.pch" "$builtins"
-compiler "$half" -emit-pch -o "$work/half.pch" "$builtins"
+headers=${TREADLE_TEST_HEADERS:-$work}      # the mutants share them
+[ -f "$headers/plain.pch" ] || compiler "$plain" -emit-pch -o "$headers/plain.pch" "$builtins"
+[ -f "$headers/half.pch" ] || compiler "$half" -emit-pch -o "$headers/half.pch" "$builtins"
 
 # compile FILE OPTIONS
 compile() {
     case $2 in
-    *TRD_FP16*) extensions=$half header=$work/half.pch ;;
-    *) extensions=$plain header=$work/plain.pch ;;
+    *TRD_FP16*) extensions=$half header=$headers/half.pch ;;
+    *) extensions=$plain header=$headers/plain.pch ;;
     esac
     # shellcheck disable=SC2086
     compiler "$extensions" -include-pch "$header" -fsyntax-only -Werror -Wall -Wno-unused-function -Wdouble-promotion -Wvla \

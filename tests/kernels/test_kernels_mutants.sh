@@ -5,7 +5,9 @@ set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 work=$TREADLE_BUILD/kernels-mutants
 rm -rf "$work"
-mkdir -p "$work/shared" "$work/opencl"
+mkdir -p "$work/shared" "$work/opencl" "$work/headers"
+TREADLE_TEST_HEADERS=$work/headers
+export TREADLE_TEST_HEADERS
 cat >"$work/shared/good.cl" <<'TEXT'
 /* good.cl: half as storage needs no extension.
  * Options  -DSCALE=1.0f | -DSCALE=2.0f -DOTHER=1 */
