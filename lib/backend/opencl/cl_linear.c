@@ -175,7 +175,7 @@ static int64_t few_panels(const trdi_cl_traits *t, int64_t n)
 {
     switch (tile_rows(t)) {
     case 2: return n == 1 ? 2 : 1;
-    case 6: return n == 1 ? 4 : n <= 3 ? 2 : 1;
+    case 6: return n == 1 ? 4 : n == 2 ? 2 : 1;
     default: return n <= 6 ? 4 : 2;
     }
 }
