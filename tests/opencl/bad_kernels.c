@@ -37,6 +37,11 @@ int main(int argc, char **argv)
     FUNCTION(clSetKernelArg);
     FUNCTION(clEnqueueNDRangeKernel);
     FUNCTION(clFinish);
+    FUNCTION(clReleaseMemObject);
+    FUNCTION(clReleaseKernel);
+    FUNCTION(clReleaseProgram);
+    FUNCTION(clReleaseCommandQueue);
+    FUNCTION(clReleaseContext);
     cl_platform_id platform;
     cl_device_id device;
     cl_int error;
@@ -54,5 +59,10 @@ int main(int argc, char **argv)
     const size_t global = 8, local = 8;
     CHECK_INT(p_clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &global, &local, 0, NULL, NULL), CL_SUCCESS);
     CHECK_INT(p_clFinish(queue), CL_SUCCESS);
+    CHECK_INT(p_clReleaseMemObject(memory), CL_SUCCESS);
+    CHECK_INT(p_clReleaseKernel(kernel), CL_SUCCESS);
+    CHECK_INT(p_clReleaseProgram(program), CL_SUCCESS);
+    CHECK_INT(p_clReleaseCommandQueue(queue), CL_SUCCESS);
+    CHECK_INT(p_clReleaseContext(context), CL_SUCCESS);
     return 0;
 }
