@@ -6,13 +6,21 @@
  *   trd_model.h       open and inspect model directories
  *   trd_device.h      the devices of this machine
  *   trd_translator.h  translate and score with encoder-decoder models
+ *   trd_compute.h     open devices, queues, events
+ *   trd_tensor.h      arrays on a device
+ *   trd_operation.h   what networks are made of
+ *   trd_kernel.h      kernels of one's own
  */
 #ifndef TREADLE_H
 #define TREADLE_H
 
 #include "trd_base.h"
+#include "trd_compute.h"
 #include "trd_device.h"
+#include "trd_kernel.h"
 #include "trd_model.h"
+#include "trd_operation.h"
+#include "trd_tensor.h"
 #include "trd_translator.h"
 
 #endif /* TREADLE_H */

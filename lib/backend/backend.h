@@ -355,6 +355,39 @@ typedef struct trdi_plan_options {
     trdi_numerics numerics;   /**< AUTO: reproducible on CPU-type devices, fast on others */
 } trdi_plan_options;
 
+/* ---- Kernels of one's own ---- */
+
+struct trdi_program;          /* a checked expression: expression.h */
+
+/** What a kernel is built from. All borrowed for the call. */
+typedef struct trdi_kernel_source {
+    const struct trdi_program *program; /**< an expression; NULL = the caller's source */
+    const char *text;         /**< OpenCL C 1.2 in the words of kernels/shared/shim.h, which is put before it; generated for an expression */
+    const char *name;         /**< of the kernel in text */
+} trdi_kernel_source;
+
+typedef enum trdi_argument_kind {
+    TRDI_ARGUMENT_SPAN,       /**< ARG(type, name): two parameters of the kernel */
+    TRDI_ARGUMENT_F32,
+    TRDI_ARGUMENT_I32,
+    TRDI_ARGUMENT_I64,
+    TRDI_ARGUMENT_LOCAL       /**< integer: bytes of local memory */
+} trdi_argument_kind;
+
+typedef struct trdi_argument {
+    trdi_argument_kind kind;
+    trdi_span span;
+    float     number;
+    int64_t   integer;
+} trdi_argument;
+
+/** How a kernel runs. An expression has rows and cols and takes them as two last i64 arguments; the caller's source has sizes. */
+typedef struct trdi_launch {
+    int64_t rows, cols;
+    int32_t n_dims;           /**< 1..3 */
+    size_t  global[3], group[3]; /**< work-items; group[0] = 0: the back end's choice. Global sizes are multiples of the group's */
+} trdi_launch;
+
 /**
  * One const table per back end. NULL = not offered. Everything runs in the order of its queue; two queues are ordered by events alone.
  * A queue serves one thread at a time. A plan runs on one queue at a time; it, its buffers and its weights may be freed while a run is still
@@ -388,6 +421,10 @@ typedef struct trdi_backend_ops {
     trd_status (*plan_create)(void *device, const trdi_op *ops, size_t n_ops, const trdi_plan_options *options, void **plan);  /* ops are copied */
     trd_status (*plan_run)(void *queue, void *plan, const trdi_step *step);           /* returns when done (CPU) or enqueued */
     void       (*plan_destroy)(void *plan);
+    trd_status (*kernel_build)(void *device, const trdi_kernel_source *source, void **kernel);   /* TRD_E_FORMAT with the compiler's words */
+    /* in queue order; the launch of an expression was checked against its parameters. A kernel may be run by several threads at once */
+    trd_status (*kernel_run)(void *queue, void *kernel, const trdi_argument *arguments, size_t n, const trdi_launch *launch);
+    void       (*kernel_free)(void *kernel);              /* also while runs are under way */
 } trdi_backend_ops;
 
 /** The CPU back end: always there; it is the reference. */

@@ -11,7 +11,7 @@
 #define PLACE(offset, size) ((size_t)(offset) << 16 | (size_t)(size))
 #define FIELD(type, field, offset, size) \
     { #type, "." #field, PLACE(offsetof(type, field), sizeof(((type *)NULL)->field)), PLACE(offset, size) }
-#define VALUE(name, value) { #name, NULL, (size_t)(name), value }
+#define VALUE(name, value) { #name, NULL, (size_t)(name), (size_t)(value) }
 
 static const struct {
     const char *type, *field;
@@ -27,6 +27,11 @@ static const struct {
     VALUE(TRD_LOG_DEBUG, 4), VALUE(TRD_LOG_TRACE, 5),
     VALUE(TRD_VOCABULARY_TARGET, 0), VALUE(TRD_VOCABULARY_SOURCE, 1),
     VALUE(TRD_RNG_PHILOX, 0), VALUE(TRD_RNG_MT19937, 1),
+    VALUE(TRD_MAX_RANK, 6), VALUE(TRD_WEIGHT_LINEAR, 0), VALUE(TRD_WEIGHT_EMBEDDING, 1), VALUE(TRD_ACTIVATION_NONE, -1),
+    VALUE(TRD_ACTIVATION_RELU, 0), VALUE(TRD_ACTIVATION_GELU_TANH, 1), VALUE(TRD_ACTIVATION_SWISH, 2), VALUE(TRD_ACTIVATION_GELU, 3),
+    VALUE(TRD_ACTIVATION_GELU_SIGMOID, 4), VALUE(TRD_ACTIVATION_TANH, 5), VALUE(TRD_ACTIVATION_SIGMOID, 6),
+    VALUE(TRD_ARGUMENT_TENSOR, 0), VALUE(TRD_ARGUMENT_F32, 1), VALUE(TRD_ARGUMENT_I32, 2), VALUE(TRD_ARGUMENT_I64, 3),
+    VALUE(TRD_ARGUMENT_LOCAL, 4),
 
     SIZE(trd_allocator, 24),
     FIELD(trd_allocator, context, 0, 8),
@@ -175,6 +180,72 @@ static const struct {
     FIELD(trd_scoring_options, struct_size, 0, 8),
     FIELD(trd_scoring_options, max_input_length, 8, 8),
     FIELD(trd_scoring_options, offset, 16, 8),
+
+    SIZE(trd_device_memory, 64),
+    FIELD(trd_device_memory, struct_size, 0, 8),
+    FIELD(trd_device_memory, allocated_bytes, 8, 8),
+    FIELD(trd_device_memory, cached_bytes, 16, 8),
+    FIELD(trd_device_memory, peak_bytes, 24, 8),
+    FIELD(trd_device_memory, n_allocated, 32, 8),
+    FIELD(trd_device_memory, n_cached, 40, 8),
+    FIELD(trd_device_memory, n_requests, 48, 8),
+    FIELD(trd_device_memory, n_reused, 56, 8),
+
+    SIZE(trd_queue_options, 16),
+    FIELD(trd_queue_options, struct_size, 0, 8),
+    FIELD(trd_queue_options, n_threads, 8, 4),
+
+    SIZE(trd_tensor_info, 136),
+    FIELD(trd_tensor_info, struct_size, 0, 8),
+    FIELD(trd_tensor_info, dtype, 8, 4),
+    FIELD(trd_tensor_info, rank, 12, 4),
+    FIELD(trd_tensor_info, shape, 16, 48),
+    FIELD(trd_tensor_info, strides, 64, 48),
+    FIELD(trd_tensor_info, n_elements, 112, 8),
+    FIELD(trd_tensor_info, is_contiguous, 120, 1),
+    FIELD(trd_tensor_info, device, 128, 8),
+
+    SIZE(trd_weight_options, 32),
+    FIELD(trd_weight_options, struct_size, 0, 8),
+    FIELD(trd_weight_options, use, 8, 4),
+    FIELD(trd_weight_options, dtype, 12, 4),
+    FIELD(trd_weight_options, bias, 16, 8),
+    FIELD(trd_weight_options, scales, 24, 8),
+
+    SIZE(trd_linear_options, 32),
+    FIELD(trd_linear_options, struct_size, 0, 8),
+    FIELD(trd_linear_options, activation, 8, 4),
+    FIELD(trd_linear_options, multiplier, 16, 8),
+    FIELD(trd_linear_options, residual, 24, 8),
+
+    SIZE(trd_attention_options, 64),
+    FIELD(trd_attention_options, struct_size, 0, 8),
+    FIELD(trd_attention_options, n_heads, 8, 8),
+    FIELD(trd_attention_options, n_heads_kv, 16, 8),
+    FIELD(trd_attention_options, scale, 24, 4),
+    FIELD(trd_attention_options, causal, 28, 1),
+    FIELD(trd_attention_options, window, 32, 8),
+    FIELD(trd_attention_options, n_sequences, 40, 8),
+    FIELD(trd_attention_options, lengths, 48, 8),
+    FIELD(trd_attention_options, key_lengths, 56, 8),
+
+    SIZE(trd_rotary_options, 24),
+    FIELD(trd_rotary_options, struct_size, 0, 8),
+    FIELD(trd_rotary_options, n_heads, 8, 8),
+    FIELD(trd_rotary_options, interleave, 16, 1),
+    FIELD(trd_rotary_options, magnitude, 20, 4),
+
+    SIZE(trd_argument, 24),
+    FIELD(trd_argument, kind, 0, 4),
+    FIELD(trd_argument, number, 4, 4),
+    FIELD(trd_argument, integer, 8, 8),
+    FIELD(trd_argument, tensor, 16, 8),
+
+    SIZE(trd_launch, 64),
+    FIELD(trd_launch, struct_size, 0, 8),
+    FIELD(trd_launch, n_dims, 8, 4),
+    FIELD(trd_launch, global_size, 16, 24),
+    FIELD(trd_launch, group_size, 40, 24),
 };
 
 int main(void)

@@ -178,6 +178,9 @@ const trdi_backend_ops *trdi_backend_cpu(void)
         .plan_create = trdi_cpu_plan_create,
         .plan_run = trdi_cpu_plan_run,
         .plan_destroy = trdi_cpu_plan_destroy,
+        .kernel_build = trdi_cpu_kernel_build,
+        .kernel_run = trdi_cpu_kernel_run,
+        .kernel_free = trdi_cpu_kernel_free,
     };
     return &table;
 }

@@ -108,6 +108,18 @@ trd_status trdi_cpu_plan_create(void *device, const trdi_op *ops, size_t n_ops, 
 trd_status trdi_cpu_plan_run(void *queue, void *plan, const trdi_step *step);
 void trdi_cpu_plan_destroy(void *plan);
 
+/**
+ * Run function on the queue's team, or on the calling thread alone where the work is too short for more. step is NULL in what it gets.
+ * @param ns  rough time of the work on one thread
+ */
+trd_status trdi_cpu_queue_share(void *queue, double ns, size_t scratch_bytes,
+                                void (*function)(void *context, const trdi_cpu_thread *thread), void *context);
+
+/* cpu_expression.c */
+trd_status trdi_cpu_kernel_build(void *device, const trdi_kernel_source *source, void **kernel);
+trd_status trdi_cpu_kernel_run(void *queue, void *kernel, const trdi_argument *arguments, size_t n, const trdi_launch *launch);
+void trdi_cpu_kernel_free(void *kernel);
+
 /* cpu_rows.c: one function per kind; each runs its thread's share. */
 void trdi_cpu_run_embed(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n);
 void trdi_cpu_run_positions(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n);

@@ -324,3 +324,38 @@ trd_status trdi_cpu_plan_run(void *queue_handle, void *plan_handle, const trdi_s
     if (atomic_load(&run.end) < plan->n_ops) return trdi_fail(TRD_E_CANCELLED, "run of a plan: cancelled");
     return TRD_OK;
 }
+
+/* ---- Work that is no plan ---- */
+
+typedef struct cpu_shares {
+    cpu_queue *queue;
+    void (*function)(void *context, const trdi_cpu_thread *thread);
+    void  *context;
+    atomic_uint started, finished;     /* as those of cpu_run */
+} cpu_shares;
+
+static void run_function(void *context, int32_t index, int32_t count)
+{
+    cpu_shares *const shares = context;
+    (void)atomic_load_explicit(&shares->started, memory_order_acquire);
+    introduce_thread(shares->queue, index);
+    const uint64_t control = trdi_float_control_enter();
+    const trdi_cpu_thread thread = { .kernels = shares->queue->kernels, .index = index, .count = count, .scratch = shares->queue->scratch[index] };
+    shares->function(shares->context, &thread);
+    trdi_float_control_leave(control);
+    (void)atomic_fetch_add_explicit(&shares->finished, 1, memory_order_release);
+}
+
+trd_status trdi_cpu_queue_share(void *handle, double ns, size_t scratch_bytes,
+                                void (*function)(void *context, const trdi_cpu_thread *thread), void *context)
+{
+    cpu_queue *const queue = handle;
+    TRDI_TRY(queue_reserve(queue, scratch_bytes));
+    cpu_shares shares = { .queue = queue, .function = function, .context = context };
+    atomic_init(&shares.finished, 0);
+    atomic_init(&shares.started, 0);
+    atomic_store_explicit(&shares.started, 1, memory_order_release);
+    trdi_team_run(ns < queue->team_ns ? 1 : queue->options.n_threads, run_function, &shares);
+    (void)atomic_load_explicit(&shares.finished, memory_order_acquire);
+    return TRD_OK;
+}

@@ -1,0 +1,200 @@
+/* expression_text.c: the program of an expression as a kernel in the shared dialect, one statement for each value. */
+#include "backend/expression.h"
+#include "core/strings.h"
+
+/* Int arithmetic wraps, and divides by 0 to 0; conversion to int is bounded. Activations as lib/backend/cpu has them. */
+static const char helpers[] =
+    "static int trdx_add(int a, int b) { return (int)((uint)a + (uint)b); }\n"
+    "static int trdx_sub(int a, int b) { return (int)((uint)a - (uint)b); }\n"
+    "static int trdx_mul(int a, int b) { return (int)((uint)a * (uint)b); }\n"
+    "static int trdx_div(int a, int b) { return b == 0 ? 0 : b == -1 ? trdx_sub(0, a) : a / b; }\n"
+    "static int trdx_mod(int a, int b) { return b == 0 || b == -1 ? 0 : a % b; }\n"
+    "static int trdx_abs(int a) { return a < 0 ? trdx_sub(0, a) : a; }\n"
+    "static int trdx_int(float a)\n"
+    "{ return !(a == a) ? 0 : a >= 2147483648.0f ? 2147483647 : a <= -2147483648.0f ? (-2147483647 - 1) : (int)a; }\n"
+    "static char trdx_char(int a) { return (char)(a < -128 ? -128 : a > 127 ? 127 : a); }\n"
+    "static float trdx_relu(float x) { return x < 0.0f ? 0.0f : x; }\n"
+    "static float trdx_swish(float x) { return x < -3.0e38f ? 0.0f : x / (1.0f + exp(-x)); }\n"
+    "static float trdx_sigmoid(float x) { return 1.0f / (1.0f + exp(-x)); }\n"
+    "static float trdx_gelu(float x) { return 0.5f * x * (1.0f + erf(0.707106769f * x)); }\n"
+    "static float trdx_gelu_tanh(float x)\n"
+    "{ return 0.5f * x * (1.0f + tanh(0.797884583f * (x + 0.044715f * x * x * x))); }\n";
+
+static const char *element_type(trd_dtype dtype)
+{
+    switch (dtype) {
+    case TRD_DTYPE_F16: return "half";
+    case TRD_DTYPE_I32: return "int";
+    case TRD_DTYPE_I8: return "char";
+    default: return "float";
+    }
+}
+
+static void write_head(trdi_text *out, const trdi_program *program)
+{
+    trdi_text_add(out, "KERNEL " TRDI_EXPRESSION_KERNEL "(");
+    for (int32_t k = 0; k < program->n_parameters; k++) {
+        const trdi_parameter *const t = &program->parameters[k];
+        const char *const type = element_type(t->dtype);
+        if (t->is_tensor) trdi_text_add(out, "ARG(%s%s, p%d), ", t->is_written ? "" : "const ", type, (int)k);
+        else trdi_text_add(out, "const %s p%d, ", type, (int)k);
+    }
+    trdi_text_add(out, "const i64 rows, const i64 cols)\n{\n");
+    for (int32_t k = 0; k < program->n_parameters; k++) {
+        const trdi_parameter *const t = &program->parameters[k];
+        if (t->is_tensor) trdi_text_add(out, "    OPEN(%s%s, p%d);\n", t->is_written ? "" : "const ", element_type(t->dtype), (int)k);
+    }
+}
+
+static void write_store(trdi_text *out, const trdi_program *program, const trdi_instruction *in)
+{
+    const int to = in->a, value = in->b;
+    switch (program->parameters[to].dtype) {
+    case TRD_DTYPE_F16: trdi_text_add(out, "vstore_half_rte(v%d, i, p%d);\n", value, to); break;
+    case TRD_DTYPE_I8: trdi_text_add(out, "p%d[i] = trdx_char(v%d);\n", to, value); break;
+    default: trdi_text_add(out, "p%d[i] = v%d;\n", to, value); break;
+    }
+}
+
+/* The text of an operation with its operands put in. */
+static void write_operation(trdi_text *out, const trdi_instruction *in)
+{
+    static const char *const forms[TRDI_N_EXPRESSION_OPS] = {
+#define FORM(name, operands, text) [TRDI_X_##name] = (text),
+        TRDI_EXPRESSION_OPS(FORM)
+#undef FORM
+    };
+    for (const char *p = forms[in->op]; *p != '\0'; p++) {
+        if (*p != '%' || p[1] < 'a' || p[1] > 'c') {
+            trdi_text_add(out, "%c", *p);
+            continue;
+        }
+        p++;
+        trdi_text_add(out, "v%d", (int)(*p == 'a' ? in->a : *p == 'b' ? in->b : in->c));
+    }
+}
+
+static void write_instruction(trdi_text *out, const trdi_program *program, int32_t v)
+{
+    static const char indices[TRDI_N_INDICES] = { 'i', 'r', 'c' };
+    const trdi_instruction *const in = &program->instructions[v];
+    trdi_text_add(out, "        ");
+    if (in->op == TRDI_X_STORE) {
+        write_store(out, program, in);
+        return;
+    }
+    trdi_text_add(out, "const %s v%d = ", in->type == TRDI_VALUE_INT ? "int" : "float", (int)v);
+    const char index = indices[in->index];
+    switch (in->op) {
+    case TRDI_X_NUMBER:
+        if (in->type == TRDI_VALUE_INT) trdi_text_add(out, "%d", (int)in->number.i);
+        else trdi_text_add(out, "as_float(0x%08x)", (unsigned)in->number.i);
+        break;
+    case TRDI_X_SCALAR: trdi_text_add(out, "p%d", (int)in->a); break;
+    case TRDI_X_INDEX: trdi_text_add(out, "(int)%c", index); break;
+    case TRDI_X_LOAD:
+        if (program->parameters[in->a].dtype == TRD_DTYPE_F16) trdi_text_add(out, "vload_half(%c, p%d)", index, (int)in->a);
+        else trdi_text_add(out, "p%d[%c]", (int)in->a, index);
+        break;
+    default: write_operation(out, in); break;
+    }
+    trdi_text_add(out, ";\n");
+}
+
+static void write_instructions(trdi_text *out, const trdi_program *program)
+{
+    for (int32_t v = 0; v < program->n_instructions; v++) write_instruction(out, program, v);
+}
+
+static void write_elements(trdi_text *out, const trdi_program *program)
+{
+    trdi_text_add(out, "    const i64 n = rows * cols;\n"
+                       "    for (i64 i = get_global_id(0); i < n; i += get_global_size(0)) {\n");
+    if (program->uses_rows) trdi_text_add(out, "        const i64 r = i / cols, c = i - r * cols;\n");
+    write_instructions(out, program);
+    trdi_text_add(out, "    }\n}\n");
+}
+
+typedef struct reducer {
+    const char *empty;        /* what nothing reduces to */
+    const char *join;         /* of a and b */
+} reducer;
+
+static reducer reducer_of(const trdi_program *program, bool is_int)
+{
+    switch (program->reduction) {
+    case TRDI_REDUCE_PRODUCT: return is_int ? (reducer){ "1", "trdx_mul(a, b)" } : (reducer){ "1.0f", "a * b" };
+    case TRDI_REDUCE_MAX: return is_int ? (reducer){ "(-2147483647 - 1)", "max(a, b)" } : (reducer){ "-INFINITY", "fmax(a, b)" };
+    case TRDI_REDUCE_MIN: return is_int ? (reducer){ "2147483647", "min(a, b)" } : (reducer){ "INFINITY", "fmin(a, b)" };
+    default: return is_int ? (reducer){ "0", "trdx_add(a, b)" } : (reducer){ "0.0f", "a + b" };
+    }
+}
+
+static void write_result(trdi_text *out, const trdi_program *program, bool is_int)
+{
+    const int to = program->result;
+    const bool to_int = trdi_value_type_of(program->parameters[to].dtype) == TRDI_VALUE_INT;
+    const char *const shown = program->reduction == TRDI_REDUCE_MEAN ? "partial[0] / (float)cols" : "partial[0]";
+    trdi_text_add(out, "        if (LOCAL_ID == 0) {\n            const %s result = ", to_int ? "int" : "float");
+    if (to_int == is_int) trdi_text_add(out, "%s;\n", shown);
+    else trdi_text_add(out, to_int ? "trdx_int(%s);\n" : "(float)%s;\n", shown);
+    trdi_text_add(out, "            ");
+    switch (program->parameters[to].dtype) {
+    case TRD_DTYPE_F16: trdi_text_add(out, "vstore_half_rte(result, r, p%d);\n", to); break;
+    case TRD_DTYPE_I8: trdi_text_add(out, "p%d[r] = trdx_char(result);\n", to); break;
+    default: trdi_text_add(out, "p%d[r] = result;\n", to); break;
+    }
+    trdi_text_add(out, "        }\n");
+}
+
+/* Sums of float keep what rounding lost (Kahan 1965), as a row may be long and a group small. */
+static void write_rows(trdi_text *out, const trdi_program *program)
+{
+    const bool is_int = program->instructions[program->reduced].type == TRDI_VALUE_INT;
+    const char *const type = is_int ? "int" : "float";
+    const reducer how = reducer_of(program, is_int);
+    const bool compensated = !is_int && (program->reduction == TRDI_REDUCE_SUM || program->reduction == TRDI_REDUCE_MEAN);
+    trdi_text_add(out, "    LOCAL %s partial[GROUP_SIZE];\n"
+                       "    for (i64 r = GROUP_ID; r < rows; r += GROUPS) {\n"
+                       "        %s a = %s%s;\n"
+                       "        for (i64 c = LOCAL_ID; c < cols; c += GROUP_SIZE) {\n"
+                       "        const i64 i = r * cols + c;\n", type, type, how.empty, compensated ? ", lost = 0.0f" : "");
+    write_instructions(out, program);
+    const int v = program->reduced;
+    if (compensated) {
+        trdi_text_add(out, "        const float b = v%d - lost, next = a + b;\n"
+                           "        lost = isfinite(next) ? (next - a) - b : 0.0f;\n"
+                           "        a = next;\n", v);
+    } else {
+        trdi_text_add(out, "        const %s b = v%d;\n        a = %s;\n", type, v, how.join);
+    }
+    trdi_text_add(out, "        }\n"
+                       "        partial[LOCAL_ID] = a;\n"
+                       "        for (int step = GROUP_SIZE / 2; step > 0; step /= 2) {\n"
+                       "            BARRIER();\n"
+                       "            if (LOCAL_ID < step) {\n"
+                       "                const %s b = partial[LOCAL_ID + step];\n"
+                       "                a = partial[LOCAL_ID];\n"
+                       "                partial[LOCAL_ID] = %s;\n"
+                       "            }\n"
+                       "        }\n"
+                       "        BARRIER();\n", type, how.join);
+    write_result(out, program, is_int);
+    trdi_text_add(out, "        BARRIER();\n    }\n}\n");
+}
+
+trd_status trdi_expression_text(const trdi_program *program, char **out)
+{
+    *out = NULL;
+    trdi_text text = { 0 };
+    trdi_text_add(&text, "%s", helpers);
+    write_head(&text, program);
+    if (program->reduction == TRDI_REDUCE_NONE) write_elements(&text, program);
+    else write_rows(&text, program);
+    if (text.failed) {
+        trdi_text_free(&text);
+        return trdi_fail(TRD_E_MEMORY, "text of an expression");
+    }
+    *out = text.data;
+    return TRD_OK;
+}
