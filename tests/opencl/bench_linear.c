@@ -1,8 +1,8 @@
 /*
- * opencl_linear.c: matrix products of decoding on the CPU back end and on each OpenCL device, in Gflop/s: rows x inputs -> outputs, for
- * weights of each type. It measures operations below the public interface, so it links the library's objects, as tests do.
+ * bench_linear.c: matrix products of decoding on the CPU back end and on each OpenCL device, in Gflop/s: rows x inputs -> outputs, for
+ * weights of each type. These operations lie below the public interface, so it is here and not among the benchmarks.
  *
- *   opencl_linear [rows,rows,...] [f32,f16,i8] [cpu]         TREADLE_BACKEND_PATH: the folder of treadle-opencl.so
+ *   bench_linear [rows,rows,...] [f32,f16,i8] [cpu]         TREADLE_BACKEND_PATH: the folder of treadle-opencl.so
  *
  * "cpu" counts time of processors instead of the wall's: on a busy machine, with one thread for each device.
  * A run is a plan of several products with weights of their own (64 MiB together, or 16), as a step is: caches are as cold, and launches
