@@ -119,4 +119,37 @@
 TRD_MATH(float, int, as_float, as_int, )
 TRD_MATH(float16, int16, as_float16, as_int16, 16)
 
+/*
+ * Sine, and cosine through a pointer, of x with |x| < 2^31, within 1e-7 (an absolute error; beyond, and of NaN and infinity, NaN). The same on
+ * every device: x is m 2^(e - 150), and m times 2 / pi is taken in integers. TWO_PI_* are 2 / pi in units of 2^-32 and 2^-64; the product, kept
+ * in units of 2^-32, has less than 56 bits. Its part below one quarter turn, rounded to the nearest, is a 32-bit fraction.
+ */
+#define TWO_OVER_PI_1 0xa2f9836eu
+#define TWO_OVER_PI_2 0x4e441529u
+#define TRD_SIN_COS(F, I, U, L, S)                                                                                          \
+    static inline F trd_sin_cos##S(const F x, F *cosine)                                                                     \
+    {                                                                                                                        \
+        const U bits = as_##U(fabs(x));                                                                                      \
+        const L m = convert_##L((bits & 0x7fffffu) | 0x800000u);                                                             \
+        const L product = m * (L)(TWO_OVER_PI_1) + ((m * (L)(TWO_OVER_PI_2)) >> 32);                                         \
+        const U exponent = min(max(bits >> 23, (U)(126u)), (U)(157u));                                                       \
+        const L turns = ((product << 8) >> convert_##L((U)(158u) - exponent)) + (L)(0x80000000u);                            \
+        const I small = (I)(fabs(x) < (F)(0.785398163f));                                                                    \
+        const I quarter = select(convert_##I(turns >> 32 & (L)(3u)), (I)(0), small);                                         \
+        const I fraction = as_##I(convert_##U(turns & (L)(0xffffffffu)) ^ 0x80000000u);                                      \
+        const F r = select(convert_##F(fraction) * 3.65744904e-10f, fabs(x), small), s = r * r;                              \
+        const F sr = FMA(FMA(FMA((F)(-1.9515295891e-4f), s, (F)(8.3321608736e-3f)), s, (F)(-1.6666654611e-1f)), r * s, r);   \
+        const F cr = FMA(FMA(FMA((F)(2.443315711809948e-5f), s, (F)(-1.388731625493765e-3f)), s, (F)(4.166664568298827e-2f)), \
+                         s * s, FMA((F)(-0.5f), s, (F)(1.0f)));                                                              \
+        const I odd = -(quarter & 1), sine_sign = quarter << 30 & (I)(TRD_SIGN), cosine_sign = (quarter + 1) << 30 & (I)(TRD_SIGN); \
+        const I given_sign = as_##I(x) & (I)(TRD_SIGN), wrong = (I)(!(fabs(x) < (F)(2147483648.0f)));                         \
+        const F a = select(sr, cr, odd), b = select(cr, sr, odd);                                                            \
+        *cosine = select(as_##F(as_##I(b) ^ cosine_sign), (F)(NAN), wrong);                                                  \
+        return select(as_##F(as_##I(a) ^ sine_sign ^ given_sign), (F)(NAN), wrong);                                          \
+    }
+#define TRD_SIGN ((int)0x80000000u)
+
+TRD_SIN_COS(float, int, uint, ulong, )
+TRD_SIN_COS(float16, int16, uint16, ulong16, 16)
+
 #endif

@@ -19,9 +19,14 @@
 #define CONSTANT __constant
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define GROUP_ID ((int)get_group_id(0))
+#define GROUP_ID_Y ((int)get_group_id(1))
 #define GROUPS ((int)get_num_groups(0))
 #define LOCAL_ID ((int)get_local_id(0))
 typedef long i64;
+
+/* Halves in memory, as floats; stored half to even. */
+#define LOAD_HALF(p, i) vload_half(i, p)
+#define STORE_HALF(p, i, x) vstore_half_rte(x, i, p)
 
 #ifndef GROUP_SIZE
 #define GROUP_SIZE 1

@@ -1,4 +1,5 @@
 /* test_cpu_attention.c: attention in all its forms against the reference; prompt, step by step, packed and paged give the same bits. */
+#include "backend/op_tables.h"
 #include "backend_rig.h"
 
 enum { ROWS = 3, MAX_TOKENS = 128 };

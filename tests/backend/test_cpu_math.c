@@ -1,5 +1,5 @@
 /* test_cpu_math.c: our exp, log, tanh, erf and activations against the C library in double, in units in the last place. */
-#include "backend/cpu/plain_math.h"
+#include "backend/plain_math.h"
 #include "backend_rig.h"
 
 static double swish(double x) { return x / (1.0 + exp(-x)); }

@@ -133,19 +133,10 @@ void trdi_cpu_run_gather(const trdi_cpu_op *op, const trdi_cpu_thread *thread, i
 void trdi_cpu_run_edit(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n);
 void trdi_cpu_run_log_softmax(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n);
 
-/** Frequencies of generated positions (trdi_op_positions), rounded to f32 as the tables of files are. */
-void trdi_sinusoid_frequencies(int64_t half, float *frequencies);
-
 /* cpu_attention.c */
 void trdi_cpu_run_attention(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n);
 /** Scratch of one thread for an attention operation. */
 size_t trdi_cpu_attention_scratch(const trdi_op_attention *op);
-/**
- * Bucket of a distance (key position - query position). With n = n_buckets, or half of it for each side if bidirectional (keys behind the
- * query take the first half): distances below n / 2 have a bucket each, longer ones share the rest by logarithm up to max_distance.
- * Source: Raffel et al. 2020, arXiv:1910.10683.
- */
-int32_t trdi_relative_bucket(int64_t distance, int64_t n_buckets, int64_t max_distance, bool bidirectional);
 
 /* cpu_select.c */
 void trdi_cpu_run_select(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n);

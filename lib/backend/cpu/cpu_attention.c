@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/plain_math.h"
 
 /* Queries that share a chunk of keys while it is in the cache. */
 #define TILE_TOKENS 8
@@ -72,26 +71,6 @@ static workspace workspace_at(void *scratch, const trdi_op_attention *a)
     w.states = w.relative + (has_relative(a) ? c * dim : 0);
     w.sums = w.states + up16(2 * states);
     return w;
-}
-
-int32_t trdi_relative_bucket(int64_t distance, int64_t n_buckets, int64_t max_distance, bool bidirectional)
-{
-    int64_t n = n_buckets, base = 0, r;
-    if (bidirectional) {
-        n /= 2;
-        if (distance > 0) base = n;
-        r = distance < 0 ? -distance : distance;
-    } else {
-        r = distance < 0 ? -distance : 0;
-    }
-    const int64_t exact = n / 2;
-    if (r < exact || r == 0) return (int32_t)(base + r);
-    /* In f32, as files expect; a bucket beyond the last is the last. */
-    const float ratio = (float)trdi_plain_log((double)((float)r / (float)(exact > 0 ? exact : 1)));
-    const float span = (float)trdi_plain_log((double)((float)max_distance / (float)(exact > 0 ? exact : 1)));
-    const float place = (float)exact + ratio / span * (float)(n - exact);
-    const int64_t bucket = place >= 0.0f && place < (float)(n - 1) ? (int64_t)place : n - 1;
-    return (int32_t)(base + bucket);
 }
 
 /* Fill in where the keys and values of a chunk are. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/op_tables.h"
 #include "core/alloc.h"
 #include "core/platform.h"
 
@@ -117,32 +118,6 @@ static trd_status queue_reserve(cpu_queue *queue, size_t bytes)
     return TRD_OK;
 }
 
-static trd_status precompute_frequencies(trdi_cpu_op *op)
-{
-    const trdi_op_positions *p = &op->op.u.positions;
-    if (p->table.buffer != NULL) return TRD_OK;
-    op->frequencies = trdi_alloc((size_t)(p->width / 2) * sizeof *op->frequencies);
-    if (op->frequencies == NULL) return trdi_fail(TRD_E_MEMORY, "frequencies of %lld positions", (long long)p->width);
-    trdi_sinusoid_frequencies(p->width / 2, op->frequencies);
-    return TRD_OK;
-}
-
-/* T5: the bucket of every distance that can differ from its neighbours'. */
-static trd_status precompute_buckets(trdi_cpu_op *op)
-{
-    const trdi_op_attention *a = &op->op.u.attention;
-    if (a->relative_bias.buffer == NULL) return TRD_OK;
-    const int64_t reach = a->relative_max_distance > a->relative_buckets ? a->relative_max_distance : a->relative_buckets;
-    op->bucket_reach = reach;
-    op->buckets = trdi_alloc((size_t)(2 * reach + 1) * sizeof *op->buckets);
-    if (op->buckets == NULL) return trdi_fail(TRD_E_MEMORY, "buckets of %lld distances", (long long)(2 * reach + 1));
-    for (int64_t d = -reach; d <= reach; d++) {
-        op->buckets[d + reach] =
-            trdi_relative_bucket(d, a->relative_buckets, a->relative_max_distance, a->relative_bidirectional);
-    }
-    return TRD_OK;
-}
-
 /* Rough times of one core: 20 Gflop/s, 10 GB/s. */
 static void estimate(trdi_cpu_op *op)
 {
@@ -168,6 +143,15 @@ static size_t op_scratch(const trdi_op *op)
     }
 }
 
+static trd_status precompute(trdi_cpu_op *op)
+{
+    const trdi_op_positions *p = &op->op.u.positions;
+    const trdi_op_attention *a = &op->op.u.attention;
+    if (op->op.kind == TRDI_OP_POSITIONS && p->table.buffer == NULL) return trdi_sinusoid_table(p->width, &op->frequencies);
+    if (op->op.kind == TRDI_OP_ATTENTION && a->relative_bias.buffer != NULL) return trdi_bucket_table(a, &op->buckets, &op->bucket_reach);
+    return TRD_OK;
+}
+
 static trd_status plan_fill(cpu_plan *plan, const trdi_op *ops, size_t n_ops)
 {
     for (size_t i = 0; i < n_ops; i++) {
@@ -177,8 +161,7 @@ static trd_status plan_fill(cpu_plan *plan, const trdi_op *ops, size_t n_ops)
         }
         plan->ops[i].op = ops[i];
         estimate(&plan->ops[i]);
-        if (ops[i].kind == TRDI_OP_POSITIONS) TRDI_TRY(precompute_frequencies(&plan->ops[i]));
-        if (ops[i].kind == TRDI_OP_ATTENTION) TRDI_TRY(precompute_buckets(&plan->ops[i]));
+        TRDI_TRY(precompute(&plan->ops[i]));
         const size_t bytes = op_scratch(&ops[i]);
         if (bytes > plan->scratch_bytes) plan->scratch_bytes = bytes;
     }

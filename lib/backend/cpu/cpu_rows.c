@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/plain_math.h"
+#include "backend/plain_math.h"
 
 void trdi_cpu_run_embed(const trdi_cpu_op *op, const trdi_cpu_thread *thread, int64_t n)
 {
@@ -16,13 +16,6 @@ void trdi_cpu_run_embed(const trdi_cpu_op *op, const trdi_cpu_thread *thread, in
     for (int64_t t = first; t < last; t++) {
         const bool zero = e->zero_start && positions[t] == 0;
         thread->kernels->embed(zero ? NULL : table + ids[t] * e->width, y + t * e->y_stride, e->width, e->scale, e->accumulate);
-    }
-}
-
-void trdi_sinusoid_frequencies(int64_t half, float *frequencies)
-{
-    for (int64_t j = 0; j < half; j++) {
-        frequencies[j] = (float)trdi_plain_exp((double)j * -9.2103403719761836 / (double)(half - 1));
     }
 }
 

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/op_tables.h"
 #include "core/half.h"
 
 /* Key or value of one key of a row, wherever it is kept. */

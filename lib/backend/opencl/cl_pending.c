@@ -8,14 +8,6 @@
         return "no kernel yet";                                                                                   \
     }                                                                                                             \
     const trdi_cl_lowering trdi_cl_lower_##name = { .refusal = name##_refusal };
-PENDING(embed)
-PENDING(positions)
-PENDING(norm)
-PENDING(rotary)
-PENDING(kv_append)
-PENDING(kv_copy)
-PENDING(attention)
-PENDING(gather)
 PENDING(edit)
 PENDING(log_softmax)
 PENDING(select)

@@ -204,6 +204,8 @@ trd_status trdi_cl_one_enqueue(trdi_cl_queue *queue, const trdi_cl_op *op, int64
 void trdi_cl_one_release(void *state)
 {
     if (state == NULL) return;
-    trdi_cl_kernel_free(((trdi_cl_one *)state)->kernel);
-    trdi_free(state);
+    trdi_cl_one *one = state;
+    trdi_cl_kernel_free(one->kernel);
+    if (one->table != NULL) (void)trdi_cl.ReleaseMemObject(one->table);
+    trdi_free(one);
 }

@@ -196,6 +196,7 @@ typedef struct trdi_cl_one {
     cl_uint   n_argument;        /**< index of the int argument that takes n */
     size_t    per_row;           /**< groups per row */
     size_t    group;             /**< work-items per group: trdi_cl_group_size() */
+    cl_mem    table;             /**< memory of this operation's own, released with it; NULL = none */
 } trdi_cl_one;
 /** Launches n * per_row groups (a group of TILES is one work-item). */
 trd_status trdi_cl_one_enqueue(trdi_cl_queue *queue, const trdi_cl_op *op, int64_t n, const trdi_step *step);

@@ -1,5 +1,5 @@
 /* plain_math.c: sine, cosine, exp and log in double precision from series on small ranges; no fma, so the same everywhere. */
-#include "backend/cpu/plain_math.h"
+#include "backend/plain_math.h"
 
 #include <math.h>
 
