@@ -137,7 +137,7 @@ TRD_MATH(float16, int16, as_float16, as_int16, 16)
         const I small = (I)(fabs(x) < (F)(0.785398163f));                                                                    \
         const I quarter = select(convert_##I(turns >> 32 & (L)(3u)), (I)(0), small);                                         \
         const I fraction = as_##I(convert_##U(turns & (L)(0xffffffffu)) ^ 0x80000000u);                                      \
-        const F r = select(convert_##F(fraction) * 3.65744904e-10f, fabs(x), small), s = r * r;                              \
+        const F r = select(convert_##F(fraction) * 3.6572952e-10f, fabs(x), small), s = r * r;                              \
         const F sr = FMA(FMA(FMA((F)(-1.9515295891e-4f), s, (F)(8.3321608736e-3f)), s, (F)(-1.6666654611e-1f)), r * s, r);   \
         const F cr = FMA(FMA(FMA((F)(2.443315711809948e-5f), s, (F)(-1.388731625493765e-3f)), s, (F)(4.166664568298827e-2f)), \
                          s * s, FMA((F)(-0.5f), s, (F)(1.0f)));                                                              \
