@@ -70,6 +70,12 @@ static trd_status note_buffers(cl_plan *plan, const trdi_op *op)
     return TRD_OK;
 }
 
+/* Which operation the failure is about. */
+static trd_status within(const cl_plan *plan, size_t i, trd_status status)
+{
+    return trdi_fail_within(status, "operation %zu (%s) on %s", i, trdi_op_name(plan->ops[i].op.kind), plan->device->facts.id);
+}
+
 static trd_status fill(cl_plan *plan, const trdi_op *ops, size_t n_ops, const trdi_plan_options *options)
 {
     for (; plan->n_ops < n_ops; plan->n_ops++) {
@@ -80,7 +86,8 @@ static trd_status fill(cl_plan *plan, const trdi_op *ops, size_t n_ops, const tr
             return trdi_fail(TRD_E_UNSUPPORTED, "operation %zu (%s) on %s: %s", plan->n_ops, trdi_op_name(op->op.kind), plan->device->facts.id, why);
         }
         TRDI_TRY(note_buffers(plan, &op->op));
-        TRDI_TRY(lowerings[op->op.kind]->prepare(plan->device, &op->op, options, &op->state));
+        const trd_status status = lowerings[op->op.kind]->prepare(plan->device, &op->op, options, &op->state);
+        if (status != TRD_OK) return within(plan, plan->n_ops, status);
         op->lowering = lowerings[op->op.kind];
     }
     return TRD_OK;
@@ -120,7 +127,8 @@ static trd_status enqueue_ops(trdi_cl_queue *queue, const cl_plan *plan, const t
         const trdi_cl_op *op = &plan->ops[i];
         if (step->abort != NULL && atomic_load_explicit(step->abort, memory_order_relaxed)) return trdi_fail(TRD_E_CANCELLED, "the step was cancelled");
         const int64_t n = step->counts[op->op.count];
-        if (n > 0) TRDI_TRY(op->lowering->enqueue(queue, op, n, step));
+        const trd_status status = n > 0 ? op->lowering->enqueue(queue, op, n, step) : TRD_OK;
+        if (status != TRD_OK) return within(plan, i, status);
     }
     return TRD_OK;
 }
