@@ -106,6 +106,7 @@ static trd_status fill_device(trdi_cl_device *device)
     const trdi_device_facts *facts = &device->facts;
     TRDI_TRY(find_handles(device));
     device->traits = trdi_cl_find_traits(device->id);
+    device->forgetful = strcmp(facts->platform, "rusticl") == 0;
     cl_int error;
     const cl_context_properties properties[] = { CL_CONTEXT_PLATFORM, (cl_context_properties)device->platform, 0 };
     device->context = trdi_cl.CreateContext(properties, 1, &device->id, on_notice, device, &error);

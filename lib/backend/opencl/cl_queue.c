@@ -28,6 +28,20 @@ trd_status trdi_cl_queue_create(void *handle, const trdi_queue_options *options,
     return TRD_OK;
 }
 
+/* Until everything on the queue is done. */
+static cl_int finish(trdi_cl_queue *queue)
+{
+    if (queue->device->forgetful) {
+        cl_event last;
+        cl_int error = trdi_cl.EnqueueMarkerWithWaitList(queue->handle, 0, NULL, &last);
+        if (error != CL_SUCCESS) return error;
+        error = trdi_cl.WaitForEvents(1, &last);
+        (void)trdi_cl.ReleaseEvent(last);
+        if (error != CL_SUCCESS) return error;
+    }
+    return trdi_cl.Finish(queue->handle);
+}
+
 static void drop_held(trdi_cl_queue *queue)
 {
     for (size_t i = 0; i < queue->n_held; i++) trdi_cl_buffer_drop(queue->held[i]);
@@ -52,7 +66,7 @@ void trdi_cl_queue_destroy(void *handle)
 {
     trdi_cl_queue *queue = handle;
     if (queue == NULL) return;
-    (void)trdi_cl.Finish(queue->handle);
+    (void)finish(queue);
     for (int i = 0; i < TRDI_CL_N_SCRATCH; i++) trdi_cl_memory_free(queue->device, queue->scratch[i].memory);
     (void)trdi_cl.ReleaseCommandQueue(queue->handle);
     drop_held(queue);
@@ -64,7 +78,7 @@ trd_status trdi_cl_queue_wait(void *handle)
 {
     trdi_cl_queue *queue = handle;
     trdi_cl_device *device = queue->device;
-    const cl_int error = trdi_cl.Finish(queue->handle);
+    const cl_int error = finish(queue);
     if (error != CL_SUCCESS) return trdi_cl_work_fail(device, error, "waiting for a queue of %s (%s)", device->facts.id, device->facts.name);
     drop_held(queue);
     if (atomic_load_explicit(&device->n_unsaved, memory_order_relaxed) > 0) trdi_cl_programs_save(device, false);
@@ -73,7 +87,7 @@ trd_status trdi_cl_queue_wait(void *handle)
 
 void trdi_cl_queue_drain(trdi_cl_queue *queue)
 {
-    const cl_int error = trdi_cl.Finish(queue->handle);
+    const cl_int error = finish(queue);
     if (error == CL_SUCCESS) drop_held(queue);
     else trdi_cl_lose(queue->device, error, "waiting for a queue after a failure");
 }
