@@ -22,7 +22,11 @@
 #define GROUP_ID_Y ((int)get_group_id(1))
 #define GROUPS ((int)get_num_groups(0))
 #define LOCAL_ID ((int)get_local_id(0))
+/* The old value; of unsigned int in local memory. */
+#define ATOMIC_ADD_LOCAL(address, value) atomic_add(address, value)
+#define MUL_HIGH_U64(a, b) mul_hi((ulong)(a), (ulong)(b))
 typedef long i64;
+typedef ulong u64;
 
 /* Halves in memory, as floats; stored half to even. */
 #define LOAD_HALF(p, i) vload_half(i, p)
