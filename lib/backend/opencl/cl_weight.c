@@ -147,7 +147,8 @@ static trd_status send_rows(trdi_cl_device *device, packing *p, cl_mem memory)
             from = p->packed;
         }
         trdi_mutex_lock(&device->mutex);
-        const cl_int error = write_batch(device, p, memory, first, lanes, from);
+        cl_int error = write_batch(device, p, memory, first, lanes, from);
+        if (error == CL_SUCCESS) error = trdi_cl.Finish(device->queue);      /* Intel's "blocking" write of a rectangle returns before it is done */
         trdi_mutex_unlock(&device->mutex);
         if (error != CL_SUCCESS) return trdi_cl_work_fail(device, error, "rows %lld on of a weight to %s", (long long)first, device->facts.id);
     }
