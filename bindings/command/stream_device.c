@@ -16,7 +16,7 @@ static const char *device_kind(const char *device)
         trd_device_info info = { .struct_size = sizeof info };
         if (trd_device_get_info(i, &info) != TRD_OK || info.unusable[0] != '\0') continue;
         if (strcmp(device, "auto") != 0 && strstr(info.name, device) != NULL) return info.backend;
-        if (strcmp(device, "auto") == 0 && strcmp(info.backend, "cpu") != 0) best = info.backend;
+        if (strcmp(device, "auto") == 0 && strcmp(info.type, "gpu") == 0) best = info.backend;
     }
     return best;
 }

@@ -137,6 +137,9 @@ typedef struct trd_allocator {
  */
 TRD_API trd_status trd_allocator_set(const trd_allocator *allocator);
 
+/** Free a text that the library gave to the caller. NULL does nothing. Threads: any. */
+TRD_API void trd_string_free(char *text);
+
 /** Bytes and blocks that the library holds on the host at this moment, counted for leak tests and for memory displays. */
 TRD_API void trd_memory_in_use(size_t *bytes, size_t *blocks);
 

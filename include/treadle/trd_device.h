@@ -1,6 +1,11 @@
 /**
  * @file
- * trd_device.h: the devices of this machine and how they are named ("cpu:0"; later "opencl:0", "cuda:1").
+ * trd_device.h: the devices of this machine and how they are named.
+ *
+ * A device is named "cpu:0", "opencl:0", "cuda:1", its number being that among the devices of its back end. Where a call takes a device's name,
+ * these select too, whatever their case: "cpu", "opencl", "cuda" (the best usable one of that back end: a GPU before others), "gpu" and
+ * "gpu:1" (usable GPUs), "auto" (the first usable GPU, else the CPU), and a part of a device's or its platform's name. Names separated by commas
+ * are a list. No name means the variable TREADLE_DEVICE, else "cpu". As long as only the CPU is named, no driver is started.
  */
 #ifndef TRD_DEVICE_H
 #define TRD_DEVICE_H
@@ -16,15 +21,28 @@ typedef struct trd_device_info {
     size_t      struct_size;      /**< set by the caller to sizeof(trd_device_info) */
     const char *id;               /**< "cpu:0" */
     const char *name;             /**< as the vendor writes it */
-    const char *backend;          /**< "cpu" */
+    const char *backend;          /**< "cpu", "opencl", "cuda" */
     const char *isa;              /**< instruction set in use on a CPU ("avx2"); "" elsewhere */
-    int64_t     n_compute_units;  /**< cores that this process may use */
-    int64_t     memory_bytes;     /**< memory that this process may use, cgroup limits included */
-    const char *compute_types;    /**< supported compute types, comma separated, e.g. "float32" */
+    int64_t     n_compute_units;  /**< of the CPU, cores that this process may use; else as its driver counts */
+    int64_t     memory_bytes;     /**< of the CPU, what this process may use, cgroup limits included; else the device's */
+    const char *compute_types;    /**< supported compute types, comma separated, e.g. "float32,int8,int8_float32" */
     const char *unusable;         /**< why the device cannot be used; "" if it can */
+    const char *type;             /**< "cpu", "gpu", "accelerator" */
+    const char *platform;         /**< OpenCL platform; "" on the CPU */
+    const char *driver;           /**< version of the driver; "" on the CPU */
+    const char *pci;              /**< PCI address, "0000:65:00.0"; "" if it has none or does not tell */
+    const char *features;         /**< optional features found, space separated: "fp16 fp64 subgroups" */
+    int64_t     max_buffer_bytes; /**< largest single buffer; 0 = as memory_bytes */
+    int64_t     local_bytes;      /**< local memory of a work-group; 0 = none */
+    const char *nearest_cores;    /**< hardware threads nearest to it that this process may use, by the system's numbers: "0-15,32-47"; "" = not known */
+    const char *numa_nodes;       /**< NUMA nodes nearest to it: "0"; "" = not known */
 } trd_device_info;
 
-/** Number of devices, unusable ones included; at least 1 (the CPU). Threads: any. */
+/**
+ * Number of devices, unusable ones included; at least 1 (the CPU). The first call of this or of trd_device_get_info(), trd_device_note() or
+ * trd_device_report() loads the back ends and asks their drivers, which may take a second; a small program is started to do so first, in case
+ * a driver crashes (environment variable TREADLE_PROBE). Threads: any.
+ */
 TRD_API int64_t trd_device_count(void);
 
 /**
@@ -35,8 +53,24 @@ TRD_API int64_t trd_device_count(void);
  */
 TRD_API trd_status trd_device_get_info(int64_t i, trd_device_info *info);
 
-/** Line i of why something was not found ("cuda: built without CUDA"); NULL past the last. Static strings. */
+/** Line i of why something was not found ("opencl: no driver is installed ..."); NULL past the last. Static strings. */
 TRD_API const char *trd_device_note(int64_t i);
+
+/** Forms of trd_device_report(). */
+typedef enum trd_report {
+    TRD_REPORT_TREE = 0,  /**< lines for people: the machine as a tree with its devices, then the notes */
+    TRD_REPORT_JSON = 1,  /**< one object: version, devices (the fields of trd_device_info), notes, machine (a tree of places) */
+    TRD_REPORT_SVG = 2    /**< a picture */
+} trd_report;
+
+/**
+ * Describe the whole machine: packages, shared caches, cores, NUMA nodes, PCI devices, and the devices that models can run on.
+ *
+ * @param text  UTF-8, owned by the caller: trd_string_free(); NULL on failure
+ * @return TRD_OK; TRD_E_INVALID for an unknown form or text NULL; TRD_E_MEMORY
+ * Threads: any.
+ */
+TRD_API trd_status trd_device_report(trd_report form, char **text);
 
 #ifdef __cplusplus
 }

@@ -3,9 +3,7 @@
 
 #include "api/options.h"
 #include "device/device.h"
-
-/* Activations are f32 in this version of the back ends' interface, whatever a file stores: models of other types run as this one. */
-static const char COMPUTE_TYPES[] = "float32";
+#include "device/report.h"
 
 /* A caller's struct larger than this was not set at all. */
 enum { MAX_STRUCT_BYTES = 4096 };
@@ -33,8 +31,17 @@ trd_status trd_device_get_info(int64_t i, trd_device_info *info)
         .isa = device->facts.isa,
         .n_compute_units = device->facts.n_compute_units,
         .memory_bytes = device->facts.memory_bytes,
-        .compute_types = COMPUTE_TYPES,
+        .compute_types = trdi_device_compute_types(&device->facts),
         .unusable = device->facts.unusable,
+        .type = trdi_device_type_name(device->facts.type),
+        .platform = device->facts.platform,
+        .driver = device->facts.driver,
+        .pci = device->facts.pci,
+        .features = device->facts.features,
+        .max_buffer_bytes = device->facts.max_buffer_bytes,
+        .local_bytes = device->facts.local_bytes,
+        .nearest_cores = device->nearest_cores,
+        .numa_nodes = device->numa_nodes,
     };
     trdi_write_result(info, size, &found, sizeof found);
     return TRD_OK;
@@ -43,4 +50,31 @@ trd_status trd_device_get_info(int64_t i, trd_device_info *info)
 const char *trd_device_note(int64_t i)
 {
     return trdi_device_note(i);
+}
+
+static bool write_report(trd_report form, const trdi_machine_tree *tree, trdi_text *text)
+{
+    switch (form) {
+    case TRD_REPORT_JSON: return trdi_report_json(tree, text);
+    case TRD_REPORT_SVG: return trdi_report_svg(tree, text);
+    default: trdi_report_tree(tree, text); return !text->failed;
+    }
+}
+
+trd_status trd_device_report(trd_report form, char **text)
+{
+    if (text == NULL) return trdi_fail(TRD_E_INVALID, "trd_device_report: text is NULL");
+    *text = NULL;
+    if ((unsigned)form > TRD_REPORT_SVG) return trdi_fail(TRD_E_INVALID, "trd_device_report: form is %d", (int)form);
+    trdi_machine_tree tree;
+    TRDI_TRY(trdi_machine_tree_make(&tree));
+    trdi_text written = { .data = NULL };
+    const bool good = write_report(form, &tree, &written);
+    trdi_machine_tree_free(&tree);
+    if (good) {
+        *text = written.data;
+        return TRD_OK;
+    }
+    trdi_text_free(&written);
+    return trdi_fail(TRD_E_MEMORY, "report on devices: out of memory");
 }

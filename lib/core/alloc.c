@@ -80,3 +80,8 @@ void trdi_free(void *memory)
     atomic_fetch_sub_explicit(&held_blocks, 1, memory_order_relaxed);
     allocator.free(allocator.context, base);
 }
+
+void trd_string_free(char *text)
+{
+    trdi_free(text);
+}

@@ -22,6 +22,7 @@ typedef struct engine {
 
 static trd_status open_queue(engine *e, int32_t worker)
 {
+    trdi_device_bind_feeder(e->setup.device);
     e->pin.first_core = e->setup.first_core + (int64_t)worker * e->setup.n_threads;
     const trdi_queue_options options = {
         .n_threads = e->setup.n_threads,

@@ -10,6 +10,8 @@ typedef struct trdi_device {
     const trdi_backend_ops *ops;
     void             *impl;      /**< the back end's device, open */
     trdi_device_facts facts;
+    char nearest_cores[128];     /**< hardware threads nearest to it that this process may use: "0-15,32-47"; "" = not known */
+    char numa_nodes[64];         /**< of these: "0"; "" = not known */
 } trdi_device;
 
 /**
@@ -30,6 +32,11 @@ const trdi_device *trdi_device_at(int64_t i);
 /** Line i of why something is not there; NULL past the last. Static. */
 const char *trdi_device_note(int64_t i);
 
+/** "cpu", "gpu", "accelerator"; static. */
+const char *trdi_device_type_name(trdi_device_type type);
+/** Names of the compute types that a device has, separated by commas: "float32,int8,int8_float32"; static. */
+const char *trdi_device_compute_types(const trdi_device_facts *facts);
+
 /** Threads a worker uses for intra_threads (0 = OMP_NUM_THREADS if a positive number, else min(4, cores allowed)). */
 int32_t trdi_device_default_threads(int32_t intra_threads);
 
@@ -39,5 +46,10 @@ int64_t trdi_device_cores_allowed(void);
 /** Pins threads: thread t of the context's worker goes to allowed core (first + t) % cores. For trdi_queue_options.thread_start. */
 typedef struct trdi_pin { int64_t first_core; } trdi_pin;
 void trdi_device_pin_thread(void *pin, int32_t thread);
+/**
+ * Bind the calling thread, which is to feed the device, to the cores nearest to it, and its memory likewise. Does nothing for devices that
+ * are cores themselves, nor where the place of the device is not known.
+ */
+void trdi_device_bind_feeder(const trdi_device *device);
 
 #endif

@@ -37,6 +37,16 @@ static void refine_cpu(trdi_device_facts *facts)
     if (topology->memory_bytes > 0) facts->memory_bytes = topology->memory_bytes;
 }
 
+/* Where a device is: cores wherever we may be, others near their PCI slot. */
+static void place_device(trdi_device *device)
+{
+    trdi_near near;
+    if (device->facts.type == TRDI_DEVICE_CPU) trdi_topology_allowed(&near);
+    else trdi_topology_near(device->facts.pci, &near);
+    memcpy(device->nearest_cores, near.units, sizeof device->nearest_cores);
+    memcpy(device->numa_nodes, near.numa_nodes, sizeof device->numa_nodes);
+}
+
 /* Under the mutex: make the findings part of the list. */
 static void publish(const trdi_findings *findings, list_state state)
 {
@@ -53,10 +63,13 @@ static trd_status list_cpu(void)
     const bool listed = registry.state != NOTHING_LISTED;
     trdi_mutex_unlock(&registry.mutex);
     if (listed) return TRD_OK;
-    trdi_device found[TRDI_MAX_DEVICES];
-    trdi_findings findings = { .devices = found, .notes = registry.notes };
+    trdi_device found[1];
+    trdi_findings findings = { .devices = found, .capacity = 1, .notes = registry.notes };
     TRDI_TRY(trdi_findings_ask(&findings, trdi_backend_cpu()));
-    for (size_t i = 0; i < findings.n_devices; i++) refine_cpu(&found[i].facts);
+    for (size_t i = 0; i < findings.n_devices; i++) {
+        refine_cpu(&found[i].facts);
+        place_device(&found[i]);
+    }
     trdi_mutex_lock(&registry.mutex);
     if (registry.state == NOTHING_LISTED) { /* else another thread was faster */
         memcpy(registry.devices, found, findings.n_devices * sizeof found[0]);
@@ -86,9 +99,11 @@ static bool begin_asking(void)
 static void ask_modules(void)
 {
     trdi_findings findings = {
-        .devices = registry.devices, .n_devices = registry.n, .notes = registry.notes, .n_notes = registry.n_notes,
+        .devices = registry.devices, .capacity = TRDI_MAX_DEVICES, .n_devices = registry.n, .notes = registry.notes, .n_notes = registry.n_notes,
     };
+    const size_t n_before = findings.n_devices;
     trdi_discover_modules(&findings);
+    for (size_t i = n_before; i < findings.n_devices; i++) place_device(&findings.devices[i]);
     const char *const unbound = trdi_topology_get()->note;
     if (unbound[0] != '\0') trdi_findings_note(&findings, "%s", unbound);
     trdi_mutex_lock(&registry.mutex);

@@ -42,3 +42,11 @@ void trdi_device_pin_thread(void *pin, int32_t thread)
     const trdi_pin *const p = pin;
     trdi_topology_bind(p->first_core + thread);
 }
+
+void trdi_device_bind_feeder(const trdi_device *device)
+{
+    if (device->facts.type == TRDI_DEVICE_CPU || device->facts.pci[0] == '\0') return;
+    const bool bound = trdi_topology_bind_near(device->facts.pci);
+    trdi_log(TRD_LOG_DEBUG, "device %s: its thread is %s%s", device->facts.id, bound ? "bound to processors " : "not bound",
+             bound ? device->nearest_cores : "");
+}

@@ -22,14 +22,16 @@ void trdi_findings_note(trdi_findings *findings, const char *format, ...)
 
 trd_status trdi_findings_ask(trdi_findings *findings, const trdi_backend_ops *ops)
 {
-    trdi_device_facts facts[TRDI_MAX_DEVICES];
-    const size_t room = TRDI_MAX_DEVICES - findings->n_devices;
+    const size_t room = findings->capacity - findings->n_devices;
+    trdi_device_facts *const facts = trdi_calloc(room, sizeof *facts);
+    if (facts == NULL) return trdi_fail(TRD_E_MEMORY, "list of devices: %zu of %zu bytes", room, sizeof *facts);
     size_t n = 0;
-    memset(facts, 0, sizeof facts);
-    TRDI_TRY(ops->enumerate(facts, room, &n));
+    const trd_status status = ops->enumerate(facts, room, &n);
+    if (status != TRD_OK) n = 0;
     if (n > room) n = room;   /* there are more than were asked for */
     for (size_t i = 0; i < n; i++) findings->devices[findings->n_devices++] = (trdi_device){ .ops = ops, .facts = facts[i] };
-    return TRD_OK;
+    trdi_free(facts);
+    return status;
 }
 
 /* The variable that tells the ICD loader where to look, replaced while drivers are kept out. The loader looks once per process. */

@@ -9,7 +9,8 @@ enum { TRDI_MAX_DEVICES = 64, TRDI_MAX_NOTES = 32 };
 
 /** Devices and notes being collected; what comes when an array is full is dropped. */
 typedef struct trdi_findings {
-    trdi_device *devices;                  /**< [TRDI_MAX_DEVICES] */
+    trdi_device *devices;                  /**< [capacity] */
+    size_t       capacity;
     size_t       n_devices;
     char       (*notes)[TRDI_NOTE_BYTES];  /**< [TRDI_MAX_NOTES] */
     size_t       n_notes;

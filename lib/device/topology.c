@@ -1,5 +1,5 @@
 /*
- * topology.c: the only file that knows hwloc. Without it the C library's count of processors serves, and nothing is bound.
+ * topology.c: cores, memory, binding, by hwloc. Without it the C library's count of processors serves, and nothing is bound.
  * What is read here lives as long as the process and is not memory of the library's allocator.
  */
 #include "device/topology.h"
@@ -10,34 +10,15 @@
 #include "core/log.h"
 #include "core/threads.h"
 #include "device/cgroup.h"
+#include "device/machine.h"
 
 static trdi_topology facts;
 static trdi_once once = TRDI_ONCE_INIT;
 
 #if defined(TRDI_HAVE_HWLOC)
-#include <hwloc.h>
-
 static hwloc_topology_t machine;  /* NULL until it is loaded */
 static hwloc_bitmap_t   allowed;  /* processing units */
 static hwloc_obj_type_t unit;     /* what counts as a core: HWLOC_OBJ_CORE, or HWLOC_OBJ_PU where no cores are known */
-
-/* Discovery of GPUs is the back ends' matter: their drivers must not be started by asking for the number of cores. */
-static void turn_off_gpu_components(hwloc_topology_t topology)
-{
-    static const char *const names[] = { "cuda", "nvml", "opencl", "rsmi", "levelzero", "gl" };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        (void)hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, names[i]);
-}
-
-static hwloc_topology_t load_topology(void)
-{
-    hwloc_topology_t topology;
-    if (hwloc_topology_init(&topology) != 0) return NULL;
-    turn_off_gpu_components(topology);
-    if (hwloc_topology_load(topology) == 0) return topology;
-    hwloc_topology_destroy(topology);
-    return NULL;
-}
 
 static hwloc_bitmap_t load_allowed(hwloc_topology_t topology)
 {
@@ -62,7 +43,7 @@ static hwloc_obj_t allowed_core(int64_t index)
 
 static bool read_machine(void)
 {
-    const hwloc_topology_t topology = load_topology();
+    const hwloc_topology_t topology = trdi_machine_load(TRDI_MACHINE_CORES);
     if (topology == NULL) return false;
     allowed = load_allowed(topology);
     if (allowed == NULL) {
@@ -88,10 +69,89 @@ static void bind_thread(int64_t index)
     hwloc_bitmap_free(set);
 }
 
+hwloc_const_bitmap_t trdi_machine_allowed(void)
+{
+    (void)trdi_topology_get();
+    return allowed;
+}
+
+/* What of the machine is nearest to a PCI device: hwloc's object that holds the bus; NULL = not known. */
+static hwloc_obj_t nearest(hwloc_topology_t topology, const char *pci)
+{
+    if (topology == NULL || pci[0] == '\0') return NULL;
+    const hwloc_obj_t device = hwloc_get_pcidev_by_busidstring(topology, pci);
+    return device != NULL ? hwloc_get_non_io_ancestor_obj(topology, device) : NULL;
+}
+
+/* The allowed processing units of set, as a new bitmap; NULL if there are none, or no memory. */
+static hwloc_bitmap_t allowed_part(hwloc_const_bitmap_t set)
+{
+    hwloc_bitmap_t part = trdi_machine_allowed() != NULL ? hwloc_bitmap_alloc() : NULL;
+    if (part == NULL) return NULL;
+    hwloc_bitmap_and(part, set, allowed);
+    if (!hwloc_bitmap_iszero(part)) return part;
+    hwloc_bitmap_free(part);
+    return NULL;
+}
+
+static void write_units(hwloc_const_bitmap_t set, char *text, size_t bytes)
+{
+    hwloc_bitmap_t part = allowed_part(set);
+    if (part == NULL) return;
+    (void)hwloc_bitmap_list_snprintf(text, bytes, part);
+    hwloc_bitmap_free(part);
+}
+
+static void find_near(const char *pci, trdi_near *near)
+{
+    const hwloc_obj_t object = nearest(pci[0] != '\0' ? trdi_machine_with_pci() : NULL, pci);
+    if (object == NULL) return;
+    write_units(object->cpuset, near->units, sizeof near->units);
+    (void)hwloc_bitmap_list_snprintf(near->numa_nodes, sizeof near->numa_nodes, object->nodeset);
+}
+
+static void find_allowed(trdi_near *near)
+{
+    if (trdi_machine_allowed() == NULL) return;
+    write_units(allowed, near->units, sizeof near->units);
+    (void)hwloc_bitmap_list_snprintf(near->numa_nodes, sizeof near->numa_nodes, hwloc_get_root_obj(machine)->nodeset);
+}
+
+static bool bind_near(const char *pci)
+{
+    const hwloc_topology_t topology = trdi_machine_with_pci();
+    const hwloc_obj_t object = nearest(topology, pci);
+    hwloc_bitmap_t set = object != NULL ? allowed_part(object->cpuset) : NULL;
+    if (set == NULL) return false;
+    const bool bound = hwloc_set_cpubind(topology, set, HWLOC_CPUBIND_THREAD) == 0;
+    /* Where there is a choice. Memory elsewhere is better than none, so this does not insist. */
+    if (hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE) > 1)
+        (void)hwloc_set_membind(topology, object->nodeset, HWLOC_MEMBIND_BIND, HWLOC_MEMBIND_THREAD | HWLOC_MEMBIND_BYNODESET);
+    hwloc_bitmap_free(set);
+    return bound;
+}
+
 #else
 
 static bool read_machine(void)
 {
+    return false;
+}
+
+static void find_near(const char *pci, trdi_near *near)
+{
+    (void)pci;
+    (void)near;
+}
+
+static void find_allowed(trdi_near *near)
+{
+    (void)near;
+}
+
+static bool bind_near(const char *pci)
+{
+    (void)pci;
     return false;
 }
 
@@ -143,4 +203,23 @@ void trdi_topology_bind(int64_t index)
     if (topology->note[0] != '\0') return;
     const int64_t n = topology->n_cores;
     bind_thread((index % n + n) % n);
+}
+
+void trdi_topology_near(const char *pci, trdi_near *near)
+{
+    (void)trdi_topology_get();
+    *near = (trdi_near){ .units = "" };
+    find_near(pci, near);
+}
+
+void trdi_topology_allowed(trdi_near *near)
+{
+    (void)trdi_topology_get();
+    *near = (trdi_near){ .units = "" };
+    find_allowed(near);
+}
+
+bool trdi_topology_bind_near(const char *pci)
+{
+    return pci[0] != '\0' && trdi_topology_get()->note[0] == '\0' && bind_near(pci);
 }

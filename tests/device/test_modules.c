@@ -279,6 +279,7 @@ static void (*const cases[])(void) = {
 int main(void)
 {
     set("TREADLE_BACKEND_PATH", MODULES);
+    set("TREADLE_PROBE", "off");
     set("FAKE_LOG", LOG);
     CHECK_INT(unsetenv("TREADLE_DEVICE"), 0);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
