@@ -5,22 +5,9 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "decode/group.h"
+#include "decode/engine.h"
 
-/** Source tokens encoded in one go; a longer sequence goes alone. */
-#define ENCODE_TOKENS ((int64_t)1024)
-
-typedef struct engine {
-    trdi_engine_setup setup;
-    trdi_pin      pin;
-    void         *queue;
-    trdi_builder  builder;       /* holds the runner */
-    trdi_group  **groups;        /* in order of admission */
-    size_t        groups_capacity;
-    int64_t       n_groups, n_jobs, n_rows;
-} engine;
-
-static trd_status open_queue(engine *e, int32_t worker)
+static trd_status open_queue(trdi_engine *e, int32_t worker)
 {
     trdi_device_bind_feeder(e->setup.device);
     e->pin.first_core = e->setup.first_core + (int64_t)worker * e->setup.n_threads;
@@ -34,7 +21,7 @@ static trd_status open_queue(engine *e, int32_t worker)
 
 static void close_engine(void *executor)
 {
-    engine *e = executor;
+    trdi_engine *e = executor;
     if (e == NULL) return;
     for (int64_t i = 0; i < e->n_groups; i++) trdi_group_destroy(e->groups[i], e->builder.runner);
     trdi_free(e->groups);
@@ -45,7 +32,7 @@ static void close_engine(void *executor)
     trdi_free(e);
 }
 
-static trd_status fill_engine(engine *e, int32_t worker)
+static trd_status fill_engine(trdi_engine *e, int32_t worker)
 {
     TRDI_TRY(open_queue(e, worker));
     TRDI_TRY(trdi_runner_create(e->setup.network, e->queue, &e->builder.runner));
@@ -57,9 +44,10 @@ static trd_status fill_engine(engine *e, int32_t worker)
 trd_status trdi_engine_open(void *context, int32_t worker, void **executor)
 {
     *executor = NULL;
-    engine *e = trdi_calloc(1, sizeof *e);
+    trdi_engine *e = trdi_calloc(1, sizeof *e);
     if (e == NULL) return trdi_fail(TRD_E_MEMORY, "decoding engine: out of memory");
     e->setup = *(const trdi_engine_setup *)context;
+    trdi_engine_recover(e);
     const trd_status status = fill_engine(e, worker);
     if (status != TRD_OK) {
         close_engine(e);
@@ -104,6 +92,8 @@ static bool has_own_generator(const trdi_engine_job *job)
 static void free_job(trdi_engine_job *job)
 {
     if (has_own_generator(job)) trdi_free(job->generator);
+    trdi_free(job->kept);
+    trdi_free(job->n_reported);
     trdi_free(job);
 }
 
@@ -113,14 +103,24 @@ static trd_status start_generator(trdi_engine_job *job)
     if (search == NULL || search->rng != TRD_RNG_MT19937 || search->sampling_topk == 1) return TRD_OK;
     job->in_lockstep = true;
     job->generator = search->generator;
-    if (job->generator != NULL) return TRD_OK;
-    job->generator = trdi_alloc(sizeof *job->generator);
-    if (job->generator == NULL) return trdi_fail(TRD_E_MEMORY, "random generator: out of memory");
-    trdi_mt19937_seed(job->generator, (uint32_t)search->seed);
+    job->kept = trdi_calloc(2, sizeof *job->kept);
+    const bool owns = job->generator == NULL;
+    if (owns) job->generator = trdi_alloc(sizeof *job->generator);
+    if (job->generator == NULL || job->kept == NULL) return trdi_fail(TRD_E_MEMORY, "random generator: out of memory");
+    if (owns) trdi_mt19937_seed(job->generator, (uint32_t)search->seed);
+    job->kept[0] = *job->generator;
     return TRD_OK;
 }
 
-static trd_status add_groups(engine *e, trdi_engine_job *job)
+static trd_status start_reports(trdi_engine_job *job)
+{
+    const trdi_search *search = job->job->search;
+    if (search == NULL || !search->wants_events) return TRD_OK;
+    job->n_reported = trdi_calloc((size_t)job->job->n_examples, (size_t)search->num_hypotheses * sizeof *job->n_reported);
+    return job->n_reported != NULL ? TRD_OK : trdi_fail(TRD_E_MEMORY, "callbacks of a job: out of memory");
+}
+
+trd_status trdi_engine_add_groups(trdi_engine *e, trdi_engine_job *job)
 {
     const trdi_decode_job *from = job->job;
     const size_t wanted = (size_t)(e->n_groups + from->n_examples);
@@ -140,7 +140,7 @@ static trd_status add_groups(engine *e, trdi_engine_job *job)
 }
 
 /* Is another job drawing from the stream that this one wants? */
-static bool stream_is_taken(const engine *e, const trdi_decode_job *job)
+static bool stream_is_taken(const trdi_engine *e, const trdi_decode_job *job)
 {
     if (job->kind != TRDI_JOB_SEARCH || job->search->generator == NULL) return false;
     for (int64_t i = 0; i < e->n_groups; i++) {
@@ -151,17 +151,19 @@ static bool stream_is_taken(const engine *e, const trdi_decode_job *job)
 
 static trd_status admit(void *executor, trdi_job *base, bool *accepted)
 {
-    engine *e = executor;
+    trdi_engine *e = executor;
     trdi_decode_job *from = (trdi_decode_job *)(void *)((char *)base - offsetof(trdi_decode_job, base));
     const int64_t rows = job_rows(from);
-    *accepted = (e->n_rows == 0 || e->n_rows + rows <= e->setup.max_rows) && !stream_is_taken(e, from);
+    *accepted = (e->n_rows == 0 || e->n_rows + rows <= e->setup.max_rows) && !stream_is_taken(e, from) && !trdi_engine_is_strained(e);
     if (!*accepted) return TRD_OK;
     trdi_engine_job *job = trdi_calloc(1, sizeof *job);
     if (job == NULL) return trdi_fail(TRD_E_MEMORY, "job: out of memory");
     job->job = from;
+    job->serial = e->n_admitted++;
     const int64_t groups_before = e->n_groups;
     trd_status status = start_generator(job);
-    if (status == TRD_OK) status = add_groups(e, job);
+    if (status == TRD_OK) status = start_reports(job);
+    if (status == TRD_OK) status = trdi_engine_add_groups(e, job);
     if (status != TRD_OK) {
         while (e->n_groups > groups_before) trdi_group_destroy(e->groups[--e->n_groups], e->builder.runner);
         free_job(job);
@@ -172,16 +174,21 @@ static trd_status admit(void *executor, trdi_job *base, bool *accepted)
     return TRD_OK;
 }
 
-/* Take a job's groups away and end it. */
-static void end_job(engine *e, trdi_engine_job *job, trd_status status, const char *text)
+void trdi_engine_drop_groups_of(trdi_engine *e, const trdi_engine_job *job, int64_t n)
 {
     int64_t kept = 0;
     for (int64_t i = 0; i < e->n_groups; i++) {
         trdi_group *group = e->groups[i];
-        if (group->job != job) e->groups[kept++] = group;
+        if (group->job != job || i >= n) e->groups[kept++] = group;
         else trdi_group_destroy(group, e->builder.runner);
     }
     e->n_groups = kept;
+}
+
+/* Take a job's groups away and end it. */
+static void end_job(trdi_engine *e, trdi_engine_job *job, trd_status status, const char *text)
+{
+    trdi_engine_drop_groups_of(e, job, e->n_groups);
     trdi_decode_job *over = job->job;
     e->n_rows -= job_rows(over);
     e->n_jobs--;
@@ -191,11 +198,12 @@ static void end_job(engine *e, trdi_engine_job *job, trd_status status, const ch
     char copy[TRDI_ERROR_BYTES] = "";
     if (text != NULL) memcpy(copy, text, strlen(text) + 1);
     free_job(job);
+    trdi_engine_recover(e);
     trdi_job_complete(&over->base, status, copy);
 }
 
 /* End the jobs that failed, were cancelled or are done; the groups of those that go on are kept in order. */
-static void end_jobs(engine *e)
+static void end_jobs(trdi_engine *e)
 {
     for (int64_t i = 0; i < e->n_groups;) {
         trdi_engine_job *job = e->groups[i]->job;
@@ -211,7 +219,7 @@ static void end_jobs(engine *e)
 }
 
 /* Groups that are over give their memory back at once; the last one of a job stays, so that the job is found. */
-static void drop_groups(engine *e)
+static void drop_groups(trdi_engine *e)
 {
     int64_t kept = 0;
     for (int64_t i = 0; i < e->n_groups; i++) {
@@ -224,191 +232,24 @@ static void drop_groups(engine *e)
     e->n_groups = kept;
 }
 
-static trd_status take_memory_blocks(engine *e, trdi_group *group)
-{
-    trdi_memory_cache *memory = group->memory;
-    if (memory->blocks != NULL) return TRD_OK;   /* taken in a step that stopped short */
-    const int64_t n_positions = group->example->n_source, block_tokens = e->builder.info->block_tokens;
-    const int64_t wanted = (n_positions + block_tokens - 1) / block_tokens;
-    TRDI_TRY(trdi_runner_reserve_blocks(e->builder.runner, wanted));
-    memory->blocks = trdi_calloc((size_t)wanted, sizeof *memory->blocks);
-    if (memory->blocks == NULL) return trdi_fail(TRD_E_MEMORY, "%lld KV blocks: out of memory", (long long)wanted);
-    while (memory->n_blocks < wanted) {
-        const int32_t block = trdi_runner_take_block(e->builder.runner);
-        if (block < 0) return trdi_fail(TRD_E_INTERNAL, "no KV block was reserved");
-        memory->blocks[memory->n_blocks++] = block;
-    }
-    memory->n_positions = n_positions;
-    group->example->n_memory = n_positions;
-    return TRD_OK;
-}
-
-/* Choose the next groups to encode, and count what they need. @return index past the last one looked at */
-static int64_t choose_encodings(engine *e, int64_t from, trdi_step_sizes *sizes)
-{
-    *sizes = (trdi_step_sizes){ 0 };
-    int64_t i = from;
-    for (; i < e->n_groups; i++) {
-        trdi_group *group = e->groups[i];
-        if (group->encoded || group->job->status != TRD_OK) continue;
-        const int64_t n = group->example->n_source;
-        if (sizes->n_rows > 0 && sizes->n_tokens + n > ENCODE_TOKENS) break;
-        const trd_status status = take_memory_blocks(e, group);
-        if (status != TRD_OK) {
-            trdi_group_fail(group, status);
-            continue;
-        }
-        sizes->n_tokens += n;
-        sizes->n_rows++;
-        sizes->n_table += group->memory->n_blocks;
-    }
-    return i;
-}
-
-static void write_encoding(const trdi_group *group, const trdi_step_arrays *to, int64_t n_features, int64_t row, int64_t token, int64_t table)
-{
-    const int64_t n = group->example->n_source;
-    for (int64_t k = 0; k < n_features; k++) memcpy(to->ids[k] + token, group->example->source[k], (size_t)n * sizeof(int32_t));
-    for (int64_t i = 0; i < n; i++) {
-        to->rows[token + i] = (int32_t)row;
-        to->positions[token + i] = (int32_t)i;
-    }
-    to->key_starts[row] = (int32_t)token;
-    to->key_counts[row] = (int32_t)n;
-    to->memory_offsets[row] = (int32_t)table;
-    memcpy(to->table + table, group->memory->blocks, (size_t)group->memory->n_blocks * sizeof(int32_t));
-}
-
-static trd_status encode_chosen(engine *e, int64_t from, int64_t end, const trdi_step_sizes *sizes)
-{
-    trdi_step_arrays to;
-    TRDI_TRY(trdi_runner_begin(e->builder.runner, TRDI_STAGE_ENCODE, 0, sizes, &to));
-    int64_t row = 0, token = 0, table = 0;
-    for (int64_t i = from; i < end; i++) {
-        trdi_group *group = e->groups[i];
-        if (group->encoded || group->job->status != TRD_OK) continue;
-        write_encoding(group, &to, e->builder.info->n_source_features, row, token, table);
-        row++;
-        token += group->example->n_source;
-        table += group->memory->n_blocks;
-        group->encoded = true;
-        group->job->n_unencoded--;
-    }
-    return trdi_runner_run(e->builder.runner, NULL, NULL);
-}
-
-static trd_status encode_waiting(engine *e)
-{
-    for (int64_t from = 0; from < e->n_groups;) {
-        trdi_step_sizes sizes;
-        const int64_t end = choose_encodings(e, from, &sizes);
-        /* A job that failed meanwhile left gaps in the counts: leave the others to the next step. */
-        for (int64_t i = from; i < end; i++) {
-            if (e->groups[i]->job->status != TRD_OK) return TRD_OK;
-        }
-        if (sizes.n_rows > 0) TRDI_TRY(encode_chosen(e, from, end, &sizes));
-        from = end;
-    }
-    return TRD_OK;
-}
-
-/** New tokens after which a step takes no further prefix along; bounds what the runner keeps room for. */
-#define STEP_TOKENS ((int64_t)4096)
-
-static bool is_ready(const trdi_group *group)
-{
-    const trdi_engine_job *job = group->job;
-    return group->encoded && !group->over && job->status == TRD_OK && !(job->in_lockstep && job->n_unencoded > 0);
-}
-
-/* @return number of groups that take part; they are marked by planned */
-static int64_t plan_groups(engine *e)
-{
-    int64_t n = 0;
-    trdi_builder_reset(&e->builder);
-    for (int64_t i = 0; i < e->n_groups; i++) {
-        trdi_group *group = e->groups[i];
-        group->planned = false;
-        const bool waits = e->builder.sizes.n_tokens >= STEP_TOKENS && group->step == 0 && !group->job->in_lockstep;
-        if (!is_ready(group) || waits) continue;
-        const trdi_step_sizes before = e->builder.sizes;
-        const uint32_t features = e->builder.features;
-        const trd_status status = trdi_group_plan(group, &e->builder);
-        if (status != TRD_OK) {
-            e->builder.sizes = before;
-            e->builder.features = features;
-            trdi_group_fail(group, status);
-            continue;
-        }
-        group->planned = true;
-        n++;
-    }
-    return n;
-}
-
-static trd_status take_over_children(engine *e, trdi_group **children, int64_t n)
-{
-    if (!trdi_reserve((void **)&e->groups, &e->groups_capacity, (size_t)(e->n_groups + n), sizeof(trdi_group *))) {
-        for (int64_t i = 0; i < n; i++) trdi_group_destroy(children[i], e->builder.runner);
-        return trdi_fail(TRD_E_MEMORY, "%lld groups: out of memory", (long long)n);
-    }
-    for (int64_t i = 0; i < n; i++) {
-        e->groups[e->n_groups++] = children[i];
-        children[i]->job->n_groups++;
-    }
-    return TRD_OK;
-}
-
-static trd_status advance_group(engine *e, trdi_group *group, const trdi_step_results *results)
-{
-    trdi_group **children = NULL;
-    int64_t n_children = 0;
-    if (group->kind == TRDI_GROUP_EXPAND) {
-        children = trdi_calloc((size_t)group->n_wanted, sizeof(trdi_group *));
-        if (children == NULL) return trdi_fail(TRD_E_MEMORY, "%lld alternatives: out of memory", (long long)group->n_wanted);
-    }
-    trd_status status = trdi_group_advance(group, &e->builder, results, children, &n_children);
-    if (n_children > 0) {
-        const trd_status taken = take_over_children(e, children, n_children);
-        if (status == TRD_OK) status = taken;
-    }
-    trdi_free((void *)children);
-    if (status == TRD_OK && group->over) group->job->n_groups--;
-    return status;
-}
-
-static trd_status decode_ready(engine *e)
-{
-    if (plan_groups(e) == 0) return TRD_OK;
-    TRDI_TRY(trdi_builder_begin(&e->builder));
-    trdi_step_results results;
-    TRDI_TRY(trdi_runner_run(e->builder.runner, NULL, &results));
-    const int64_t n = e->n_groups;   /* children that come now wait for the next step */
-    for (int64_t i = 0; i < n; i++) {
-        trdi_group *group = e->groups[i];
-        if (!group->planned || group->job->status != TRD_OK) continue;
-        const trd_status status = advance_group(e, group, &results);
-        if (status != TRD_OK) trdi_group_fail(e->groups[i], status);
-    }
-    return TRD_OK;
-}
-
 static trd_status step(void *executor)
 {
-    engine *e = executor;
+    trdi_engine *e = executor;
     end_jobs(e);
-    TRDI_TRY(encode_waiting(e));
-    TRDI_TRY(decode_ready(e));
+    trdi_engine_begin_step(e);
+    TRDI_TRY(trdi_engine_encode(e));
+    TRDI_TRY(trdi_engine_decode(e));
+    if (e->is_short && !e->progressed) trdi_engine_relieve(e);
     drop_groups(e);
     end_jobs(e);
     return TRD_OK;
 }
 
-static int64_t n_active(const void *executor) { return ((const engine *)executor)->n_jobs; }
+static int64_t n_active(const void *executor) { return ((const trdi_engine *)executor)->n_jobs; }
 
 static void evict(void *executor, trd_status status, const char *text)
 {
-    engine *e = executor;
+    trdi_engine *e = executor;
     while (e->n_groups > 0) end_job(e, e->groups[0]->job, status, text);
 }
 

@@ -30,6 +30,9 @@ typedef struct trdi_row {
     int32_t  node;        /**< last token's node; -1 = none yet */
     float    score;       /**< cumulative */
     int64_t  sample;      /**< SAMPLES: number of the sample */
+    int64_t  planned_in;  /**< number of the builder in which its segment is; what follows holds for that one */
+    int64_t  n_new;       /**< positions of n_cached that the segment adds */
+    int32_t  replaced;    /**< block whose copy the row now has; -1 = none */
 } trdi_row;
 
 /** One chosen token; hypotheses are chains of nodes. */
@@ -59,6 +62,12 @@ typedef struct trdi_engine_job {
     int64_t  n_unencoded;
     bool     in_lockstep;      /**< mt19937: all groups begin together and force one token a step, so that draws keep their order */
     trdi_mt19937 *generator;   /**< with in_lockstep; the job's own unless the search has one */
+    trdi_mt19937 *kept;        /**< with in_lockstep: [2] the generator at admission, and before the step being planned */
+    int64_t  kept_in;          /**< builder before which kept[1] was taken */
+    int64_t *n_reported;       /**< with wants_events: [n_examples][num_hypotheses] steps reported, which a job begun anew leaves out */
+    int64_t  serial;           /**< order of admission */
+    bool     waiting;          /**< begun anew when memory was short: takes no part until another job has ended */
+    bool     alone;            /**< begun anew with all memory to itself: if that does not do, it fails */
     trd_status status;         /**< first failure: the engine drops the job */
     char     error[TRDI_ERROR_BYTES];
 } trdi_engine_job;
@@ -71,6 +80,7 @@ typedef struct trdi_group {
     trdi_memory_cache *memory;
     bool      encoded, over;
     bool      planned;              /**< takes part in the step being run */
+    bool      left_out;             /**< not, for want of memory */
     int64_t   slot;                 /**< alternatives: which hypothesis; else 0 */
 
     const int32_t *prefix;          /**< forced or preferred tokens after the start token */
@@ -133,6 +143,8 @@ typedef struct trdi_builder {
     int32_t *copies;                            size_t copies_capacity;
     int32_t *seen;                              /**< [vocabulary] stamps, to find distinct tokens */
     int32_t  stamp;
+    int64_t  number;                            /**< counts resets, so that rows know what belongs to this step */
+    bool     pool_is_full;                      /**< growth of the pool has failed: not tried again until a job has ended */
 } trdi_builder;
 
 /* group.c: life, rows, blocks, record */
@@ -157,6 +169,10 @@ void       trdi_group_fail(trdi_group *group, trd_status status);
 /* step_build.c: what all kinds share when they add to the builder */
 void       trdi_builder_reset(trdi_builder *builder);
 void       trdi_builder_destroy(trdi_builder *builder);
+/** Make sure n blocks can be taken. TRD_E_MEMORY leaves pool_is_full set. */
+trd_status trdi_builder_reserve_blocks(trdi_builder *builder, int64_t n);
+/** Undo what planning did to a group's rows. The builder's content is the caller's to drop. */
+void       trdi_group_unplan(trdi_group *group, trdi_builder *builder);
 /** Add a segment of n tokens for a row: takes and copies blocks as needed. */
 trd_status trdi_builder_add_segment(trdi_builder *builder, trdi_group *group, trdi_row *row, const int32_t *tokens, int64_t n);
 /** Want the logits of token (index in the step); history is what the rules look at, at decoding step step. */

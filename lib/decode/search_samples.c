@@ -53,10 +53,20 @@ trd_status trdi_plan_samples(trdi_group *group, trdi_builder *builder)
 
 static int64_t sample_number(const trdi_group *group, const trdi_row *row) { return group->slot + row->sample; }
 
+/* Was this step reported before the job began anew? Else it counts as reported from now on. */
+static bool was_reported(trdi_group *group, int64_t sample, int64_t step)
+{
+    trdi_engine_job *job = group->job;
+    int64_t *n = &job->n_reported[(group->example - job->job->examples) * group->search->num_hypotheses + sample];
+    if (step < *n) return true;
+    *n = step + 1;
+    return false;
+}
+
 static trd_status post_event(trdi_group *group, int64_t sample, int64_t step, int32_t token, float score,
                              int32_t evidence, bool is_last)
 {
-    if (!group->search->wants_events) return TRD_OK;
+    if (!group->search->wants_events || was_reported(group, sample, group->first_step + step)) return TRD_OK;
     const size_t n_logits = group->keeps_logits ? (size_t)group->n_vocabulary : 0;
     trdi_event *event = trdi_alloc(sizeof *event + n_logits * sizeof(float));
     if (event == NULL) return trdi_fail(TRD_E_MEMORY, "event of a token: out of memory");
@@ -131,6 +141,14 @@ static trd_status part_rows(trdi_group *group, trdi_runner *runner)
     return TRD_OK;
 }
 
+/* Has a callback ended this hypothesis at this step or before? */
+static bool was_stopped(const trdi_group *group, int64_t sample)
+{
+    if (group->example->stop_after == NULL) return false;
+    const long long last = atomic_load(&group->example->stop_after[sample]);
+    return last >= 0 && group->first_step + group->step >= last;
+}
+
 /* @return in *over whether the row has ended */
 static trd_status take_token(trdi_group *group, trdi_row *row, int32_t token, float score, int32_t evidence, bool *over)
 {
@@ -141,7 +159,7 @@ static trd_status take_token(trdi_group *group, trdi_row *row, int32_t token, fl
     const int64_t sample = sample_number(group, row);
     const bool is_last = trdi_is_end(search, token) || group->step + 1 == group->limit;
     TRDI_TRY(post_event(group, sample, group->step, token, score, evidence, is_last));
-    *over = is_last || (group->example->stop_after != NULL && atomic_load(&group->example->stop_after[sample]) >= 0);
+    *over = is_last || was_stopped(group, sample);
     return *over ? keep_hypothesis(group, sample, row->node) : TRD_OK;
 }
 

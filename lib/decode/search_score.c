@@ -21,6 +21,7 @@ static trd_status make_hypothesis(trdi_group *group)
     hypothesis->ids = trdi_calloc(n, sizeof *hypothesis->ids);
     hypothesis->token_scores = trdi_calloc(n, sizeof *hypothesis->token_scores);
     if (hypothesis->ids == NULL || hypothesis->token_scores == NULL) {
+        trdi_example_clear(example);
         return trdi_fail(TRD_E_MEMORY, "scores of %zu tokens: out of memory", n);
     }
     memcpy(hypothesis->ids, example->target + 1, n * sizeof *hypothesis->ids);

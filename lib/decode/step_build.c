@@ -19,6 +19,7 @@ void trdi_builder_reset(trdi_builder *builder)
 {
     builder->sizes = (trdi_step_sizes){ 0 };
     builder->features = 0;
+    builder->number++;
 }
 
 void trdi_builder_destroy(trdi_builder *builder)
@@ -54,15 +55,44 @@ static trd_status own_last_block(trdi_builder *builder, trdi_row *row)
     builder->copies[2 * builder->sizes.n_copies + 1] = own;
     builder->sizes.n_copies++;
     row->blocks[last] = own;
+    row->replaced = shared;
     trdi_runner_release_block(builder->runner, shared);
     return TRD_OK;
+}
+
+trd_status trdi_builder_reserve_blocks(trdi_builder *builder, int64_t n)
+{
+    if (builder->pool_is_full && trdi_runner_free_blocks(builder->runner) < n)
+        return trdi_fail(TRD_E_MEMORY, "%lld KV blocks: no memory for more is left", (long long)n);
+    const trd_status status = trdi_runner_reserve_blocks(builder->runner, n);
+    if (status == TRD_E_MEMORY) builder->pool_is_full = true;
+    return status;
+}
+
+/* A block that others share may have been written to since: past the row's own positions, so it serves the row as before. */
+static void unplan_row(trdi_builder *builder, trdi_row *row)
+{
+    if (row->planned_in != builder->number) return;
+    row->planned_in = 0;
+    row->n_cached -= row->n_new;
+    const int64_t block_tokens = builder->info->block_tokens, needed = (row->n_cached + block_tokens - 1) / block_tokens;
+    while (row->n_blocks > needed) trdi_runner_release_block(builder->runner, row->blocks[--row->n_blocks]);
+    if (row->replaced < 0) return;
+    trdi_runner_retain_block(builder->runner, row->replaced);
+    trdi_runner_release_block(builder->runner, row->blocks[needed - 1]);
+    row->blocks[needed - 1] = row->replaced;
+}
+
+void trdi_group_unplan(trdi_group *group, trdi_builder *builder)
+{
+    for (int64_t i = 0; i < group->n_rows; i++) unplan_row(builder, &group->rows[i]);
 }
 
 static trd_status add_blocks(trdi_builder *builder, trdi_row *row, int64_t n_positions)
 {
     const int64_t block_tokens = builder->info->block_tokens;
     const int64_t wanted = (n_positions + block_tokens - 1) / block_tokens;
-    TRDI_TRY(trdi_runner_reserve_blocks(builder->runner, wanted - row->n_blocks + 1));
+    TRDI_TRY(trdi_builder_reserve_blocks(builder, wanted - row->n_blocks + 1));
     TRDI_TRY(own_last_block(builder, row));
     if (!trdi_reserve((void **)&row->blocks, &row->blocks_capacity, (size_t)wanted, sizeof *row->blocks)) return out_of_memory();
     while (row->n_blocks < wanted) {
@@ -86,6 +116,9 @@ static trd_status add_table(trdi_builder *builder, const int32_t *blocks, int64_
 trd_status trdi_builder_add_segment(trdi_builder *builder, trdi_group *group, trdi_row *row, const int32_t *tokens, int64_t n)
 {
     TRDI_TRY(check_positions(builder, group, row->n_cached + n));
+    row->planned_in = builder->number;
+    row->n_new = 0;
+    row->replaced = -1;
     TRDI_TRY(add_blocks(builder, row, row->n_cached + n));
     trdi_step_sizes *sizes = &builder->sizes;
     GROW(ids, sizes->n_tokens, n);
@@ -109,6 +142,7 @@ trd_status trdi_builder_add_segment(trdi_builder *builder, trdi_group *group, tr
     TRDI_TRY(add_table(builder, group->memory->blocks, group->memory->n_blocks, &builder->memory_offsets[line]));
     builder->memory_counts[line] = (int32_t)group->memory->n_positions;
     row->n_cached += n;
+    row->n_new = n;
     builder->key_counts[line] = (int32_t)row->n_cached;
     sizes->n_tokens += n;
     sizes->n_rows++;

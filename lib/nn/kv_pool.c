@@ -82,10 +82,12 @@ static trd_status grow(trdi_kv_pool *pool, int64_t n_blocks)
 trd_status trdi_kv_pool_reserve(trdi_kv_pool *pool, int64_t n)
 {
     if (n <= pool->n_free) return TRD_OK;
-    int64_t wanted = pool->n_blocks - pool->n_free + n;
+    const int64_t wanted = pool->n_blocks - pool->n_free + n;
     const int64_t by_half = pool->n_blocks + pool->n_blocks / 2;
-    if (wanted < by_half) wanted = by_half;
-    return grow(pool, wanted < SMALLEST_POOL ? SMALLEST_POOL : wanted);
+    int64_t ample = wanted < by_half ? by_half : wanted;
+    if (ample < SMALLEST_POOL) ample = SMALLEST_POOL;
+    const trd_status status = grow(pool, ample);
+    return status == TRD_E_MEMORY && wanted < ample ? grow(pool, wanted) : status;
 }
 
 int32_t trdi_kv_pool_take(trdi_kv_pool *pool)

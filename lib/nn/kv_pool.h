@@ -21,7 +21,7 @@ typedef struct trdi_kv_pool {
 /** An empty pool. All pointers are borrowed. */
 void trdi_kv_pool_init(trdi_kv_pool *pool, const trdi_backend_ops *ops, void *device, void *queue, size_t block_bytes);
 void trdi_kv_pool_clear(trdi_kv_pool *pool);
-/** Make sure n blocks are free; grows by half and keeps the contents. On failure the pool is as before. */
+/** Make sure n blocks are free; grows by half, or just enough where memory is short, and keeps the contents. On failure the pool is as before. */
 trd_status trdi_kv_pool_reserve(trdi_kv_pool *pool, int64_t n);
 /** A free block with one reference, or -1. */
 int32_t trdi_kv_pool_take(trdi_kv_pool *pool);

@@ -112,6 +112,10 @@ void trdi_runner_retain_block(trdi_runner *runner, int32_t block);
 void trdi_runner_release_block(trdi_runner *runner, int32_t block);
 /** References to a block: 1 = may be written. */
 int32_t trdi_runner_block_uses(const trdi_runner *runner, int32_t block);
+/** Blocks that can be taken without growth. */
+int64_t trdi_runner_free_blocks(const trdi_runner *runner);
+/** Give back the memory of steps, and of the pool unless a block is in use. What was begun is void; the next step makes buffers anew. */
+void trdi_runner_shrink(trdi_runner *runner);
 /** Blocks in use, for leak checks. */
 int64_t trdi_runner_blocks_in_use(const trdi_runner *runner);
 

@@ -1,6 +1,6 @@
 /*
  * runner.c: one engine's step block, arena, KV pool and plans. Buffers are made at capacity and plans recorded into them; a step
- * only writes numbers and runs a plan. Growth makes new buffers first, so a failure leaves the old ones in use.
+ * only writes numbers and runs a plan. Growth makes new buffers first and lets the old ones go then, or before where memory is short.
  */
 #include "nn/network_private.h"
 
@@ -56,22 +56,39 @@ static trd_status make_buffers(const trdi_runner *runner, trdi_places *places)
     if (status == TRD_OK) status = ops->buffer_alloc(device, places->in_arena.bytes, TRDI_MEMORY_DEVICE, &places->arena);
     if (status == TRD_OK) return TRD_OK;
     free_buffers(ops, places);
+    places->step = places->result = places->arena = NULL;
     const trdi_step_sizes *sizes = &places->capacities.sizes;
     return trdi_fail_within(status, "model '%s': buffers for %lld tokens and %lld outputs", runner->network->model->name,
                             (long long)sizes->n_tokens, (long long)sizes->n_outputs);
 }
 
-static trd_status grow(trdi_runner *runner, const trdi_step_sizes *sizes, uint32_t features)
+/** Plans and buffers of steps go; the pool stays. */
+static void drop_buffers(trdi_runner *runner)
 {
-    trdi_capacities capacities = runner->places.capacities;
+    drop_plans(runner);
+    free_buffers(ops_of(runner), &runner->places);
+    runner->places = (trdi_places){ .pool = runner->places.pool };
+}
+
+/** New buffers from given capacities on. */
+static trd_status grow_from(trdi_runner *runner, trdi_capacities capacities, const trdi_step_sizes *sizes, uint32_t features)
+{
     TRDI_TRY(trdi_capacities_grow(&capacities, sizes, features));
     trdi_places grown = { .pool = runner->places.pool };
     TRDI_TRY(trdi_places_lay_out(&grown, runner->network, &capacities));
     TRDI_TRY(make_buffers(runner, &grown));
-    drop_plans(runner);
-    free_buffers(ops_of(runner), &runner->places);
+    drop_buffers(runner);
     runner->places = grown;
     return TRD_OK;
+}
+
+/** Where memory is short the old buffers make room, which hold nothing between steps, and the new ones are as small as the step allows. */
+static trd_status grow(trdi_runner *runner, const trdi_step_sizes *sizes, uint32_t features)
+{
+    const trd_status status = grow_from(runner, runner->places.capacities, sizes, features);
+    if (status != TRD_E_MEMORY || runner->places.arena == NULL) return status;
+    drop_buffers(runner);
+    return grow_from(runner, (trdi_capacities){ .features = 0 }, sizes, features);
 }
 
 /**
@@ -248,6 +265,20 @@ void trdi_runner_release_block(trdi_runner *runner, int32_t block)
 int32_t trdi_runner_block_uses(const trdi_runner *runner, int32_t block)
 {
     return runner->pool.uses[block];
+}
+
+int64_t trdi_runner_free_blocks(const trdi_runner *runner)
+{
+    return runner->pool.n_free;
+}
+
+void trdi_runner_shrink(trdi_runner *runner)
+{
+    runner->begun = false;
+    drop_buffers(runner);
+    if (trdi_runner_blocks_in_use(runner) > 0) return;
+    trdi_kv_pool_clear(&runner->pool);
+    runner->places.pool = NULL;
 }
 
 int64_t trdi_runner_blocks_in_use(const trdi_runner *runner)
