@@ -1,5 +1,5 @@
 #!/bin/sh
-# test_kernels_clang.sh FOLDER: every kernel below FOLDER (kernels/) compiles as plain OpenCL C 1.2 with clang, without warnings, for the options
+# test_kernels_clang.sh FOLDER [HOST]: every kernel below FOLDER (kernels/) compiles as plain OpenCL C 1.2 with clang, without warnings, for the options
 # that the back end gives it: nothing of one vendor, no extension but fp16 where it was probed, no double. A source that has options of its
 # own names the sets in its head comment: " * Options  -DA=1 | -DA=2 -DB=1".
 set -eu
@@ -68,5 +68,13 @@ while read -r source; do
         done 4<"$work/sets"
     done 3<"$work/classes"
 done <"$work/sources"
+if [ $# -gt 1 ]; then
+    find "$folder" -name '*.cl' -exec sed -n 's/^ \* Options  *\(.*\)$/\1/p' {} + >"$work/known"
+    grep -ohE -e '-D[A-Z_0-9]+' "$2"/*.c | sort -u | while read -r definition; do
+        case $definition in -DTRD_) continue ;; esac       # of the form: written as -DTRD_%s
+        grep -qE -e "$definition(=| |\$)" "$work/known" "$work/classes" ||
+            { echo "$2 compiles with $definition, which no kernel names after \"Options\"" >&2; exit 1; }
+    done
+fi
 [ "$n_sources" -gt 0 ] || fail "no kernel in $folder"
 echo "$n_sources sources, $n_compiled compilations"

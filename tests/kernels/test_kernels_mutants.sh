@@ -43,4 +43,16 @@ x[0] = nothing;
 printf '__kernel void bad(__global float *x) { x[0] = MISSING; }\n' >"$work/opencl/bad.cl"
 check
 [ $status = 1 ] || { echo 'an option that no set defines is not noticed'; exit 1; }
+rm "$work/opencl/bad.cl"
+mkdir -p "$work/host"
+for line in 'fma ? "-DSCALE=1 -DOTHER=%d" : ""' '"-DTRD_%s=1 -DGROUP_SIZE=%d"'; do
+    echo "$line" >"$work/host/good.c"
+    sh "$here/test_kernels_clang.sh" "$work" "$work/host" >"$work/out" 2>&1 || { cat "$work/out"; exit 1; }
+done
+echo '"-DOTHERS=1"' >"$work/host/good.c"
+if sh "$here/test_kernels_clang.sh" "$work" "$work/host" >"$work/out" 2>&1; then
+    echo 'an option that no kernel names is not noticed'
+    exit 1
+fi
+grep -q 'which no kernel names' "$work/out" || { cat "$work/out"; exit 1; }
 echo "$n violations noticed"

@@ -93,3 +93,45 @@ echo 'ERROR: No matching distribution found for ctranslate2'; exit 1
 TEXT
 run 1 test
 last_says 'No matching distribution found'
+
+# Intel's OpenCL: only where there is room, and only on x86-64. The other environment is there.
+mkdir -p "$work/tree/build/venv"
+printf '%s' "$work/tree ctranslate2 numpy pytest cffi" >"$work/tree/build/venv/treadle-stamp"
+fake uname <<'TEXT'
+echo x86_64
+TEXT
+fake df <<'TEXT'
+printf 'Filesystem 1M-blocks Used Available\n/dev/x 9 9 1500\n'
+TEXT
+run 1 test
+last_says 'needs 2000 MB of disk while it is installed, 1500 MB are free'
+fake df <<'TEXT'
+printf 'Filesystem 1M-blocks Used Available\n/dev/x 9 9 5000\n'
+TEXT
+run 1 test
+says 'installing with pip into build/intel-opencl: intel-opencl-rt intel-cmplr-lib-rt'
+last_says 'No matching distribution found'
+fake uname <<'TEXT'
+echo aarch64
+TEXT
+run 1 test
+says 'x86-64 only'
+says 'building: gcc, release'
+
+# Measuring OpenCL needs its implementations, the demo does not.
+fake dpkg-query <<'TEXT'
+case $* in *pocl-opencl-icd | *opencl-c-headers) exit 1 ;; esac
+echo 'ii '
+TEXT
+fake id <<'TEXT'
+echo 0
+TEXT
+run 1 demo
+case $out in *installing*) fail "the demo installs: $out" ;; esac
+run 1 setup
+says 'installing with apt-get: opencl-c-headers '
+fake apt-get <<'TEXT'
+exit 0
+TEXT
+run 1 bench --opencl
+says 'pocl-opencl-icd'
