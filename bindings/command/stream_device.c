@@ -5,20 +5,28 @@
 
 #include "stream.h"
 
-/** Kind of device ("cpu", "cuda" ...) that a device option means, for --cpu_compute_type and --cuda_compute_type. */
+/** Kind of device ("cpu", "cuda" ...) that a device option names, for --device_index; "" for a part of a device's name. */
 static const char *device_kind(const char *device)
 {
-    static const char *const kinds[] = { "cpu", "cuda", "opencl", "gpu" };
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (strncmp(device, kinds[i], strlen(kinds[i])) == 0) return kinds[i];
-    const char *best = "cpu";
+    static const char *const kinds[] = { "cpu", "cuda", "opencl", "gpu", "auto" };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        const size_t length = strlen(kinds[i]);
+        if (strncmp(device, kinds[i], length) == 0 && (device[length] == '\0' || device[length] == ':')) return kinds[i];
+    }
+    return "";
+}
+
+/** Back end of the device that will be chosen, for --cpu_compute_type and --cuda_compute_type. */
+static const char *device_backend(const char *device, const char *kind)
+{
+    const bool any_gpu = strcmp(kind, "gpu") == 0 || strcmp(kind, "auto") == 0;
+    if (!any_gpu && kind[0] != '\0') return kind;
     for (int64_t i = 0; i < trd_device_count(); i++) {
         trd_device_info info = { .struct_size = sizeof info };
         if (trd_device_get_info(i, &info) != TRD_OK || info.unusable[0] != '\0') continue;
-        if (strcmp(device, "auto") != 0 && strstr(info.name, device) != NULL) return info.backend;
-        if (strcmp(device, "auto") == 0 && strcmp(info.type, "gpu") == 0) best = info.backend;
+        if (any_gpu ? strcmp(info.type, "gpu") == 0 : strstr(info.name, device) != NULL) return info.backend;
     }
-    return best;
+    return strcmp(kind, "gpu") == 0 ? kind : "cpu";
 }
 
 /** The index of --device_index, or a message. */
@@ -63,23 +71,25 @@ static int set_device(const stream *s, trd_translator_options *o, char *device, 
     const stream_settings *from = &s->settings;
     const char *from_environment = getenv("TREADLE_DEVICE");
     const char *chosen = from->device != NULL ? from->device : from_environment != NULL ? from_environment : "cpu";
-    const char *kind = device_kind(chosen[0] != '\0' ? chosen : "cpu");
+    if (chosen[0] == '\0') chosen = "cpu";
+    const char *kind = device_kind(chosen), *backend = device_backend(chosen, kind);
     long index;
-    const int status = read_device_index(s, kind, &index);
+    const int status = read_device_index(s, backend, &index);
     if (status != STATUS_GO_ON) return status;
 
     if (index != 0 && strcmp(chosen, kind) != 0)
         return usage_error(s->program, "--device_index: '%s' names its device already", chosen);
-    if (option_given(s->command, s->line, "device_index") && strcmp(chosen, kind) == 0) {
-        (void)snprintf(device, device_bytes, "%s:%ld", kind, index);
+    const bool any = strcmp(kind, "auto") == 0;   /* which takes no number, but a GPU does */
+    if (option_given(s->command, s->line, "device_index") && strcmp(chosen, kind) == 0 && (index != 0 || !any)) {
+        (void)snprintf(device, device_bytes, "%s:%ld", any ? "gpu" : kind, index);
         o->device = device;
     } else if (from->device != NULL) {
         o->device = from->device;
     }
     o->compute_type = from->compute_type;
     o->numerics = from->numerics;
-    if (strcmp(kind, "cpu") == 0 && from->cpu_compute_type != NULL) o->compute_type = from->cpu_compute_type;
-    if (strcmp(kind, "cuda") == 0 && from->cuda_compute_type != NULL) o->compute_type = from->cuda_compute_type;
+    if (strcmp(backend, "cpu") == 0 && from->cpu_compute_type != NULL) o->compute_type = from->cpu_compute_type;
+    if (strcmp(backend, "cuda") == 0 && from->cuda_compute_type != NULL) o->compute_type = from->cuda_compute_type;
     return STATUS_GO_ON;
 }
 

@@ -156,8 +156,14 @@ class Translate(CommandCase):
         self.assertEqual(self.translate("c a t\n", "--compute_type", "nonsense", "--cpu_compute_type", "float32"), "K AE1 T\n")
         for words, says in [(["--device_index", "1"], "there is no cpu:1"), (["--device_index", "0,1"], "several devices"),
                             (["--device_index", "x"], "'x' is not a list"),
-                            (["--device", "cuda:0", "--device_index", "1"], "names its device already")]:
+                            (["--device", "cuda:0", "--device_index", "1"], "names its device already"),
+                            (["--device", "opencl:0", "--device_index", "1"], "names its device already"),
+                            (["--numerics", "exact"], "auto|reproducible|fast")]:
             self.fails(2, "translate", "--model", MODEL, *words, says=says)
+        self.fails(1, "translate", "--model", MODEL, "--device", "opencl", "--device_index", "99", says="opencl:99")
+        self.fails(1, "translate", "--model", MODEL, "--device", "gpu", "--device_index", "99", says="gpu:99")
+        for numerics in ["auto", "reproducible", "fast"]:
+            self.assertEqual(self.translate("c a t\n", "--numerics", numerics), "K AE1 T\n")
         self.fails(1, "translate", "--model", MODEL, "--device", "toaster", says="toaster")
         self.fails(1, "translate", "--model", MODEL, "--device", "cuda", says="cuda")
         self.fails(1, "translate", "--model", MODEL, "--compute_type", "nonsense", says="nonsense")

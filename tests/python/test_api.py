@@ -85,6 +85,34 @@ def test_devices(treadle, device):
     assert translator.device == "cpu"
 
 
+def test_device_names_and_indices(treadle):
+    if is_original(treadle):
+        pytest.skip("the original has no OpenCL")
+    for device, index, says in [("opencl", 99, "opencl:99"), ("OpenCL", 99, "opencl:99"), ("gpu", 98, "gpu:98"), ("opencl:97", 0, "opencl:97"),
+                                ("opencl:97", 1, "names its device already"), ("no such device", 0, "no such device"),
+                                ("no such device", 2, "names its device already"), ("opencl", -1, "opencl:-1")]:
+        with pytest.raises(ValueError, match="(?i)" + says):
+            treadle.Translator(PHONEMES, device=device, device_index=index)
+        if index >= 0:
+            with pytest.raises(ValueError):
+                treadle.get_supported_compute_types(device, index)
+    with pytest.raises(NotImplementedError, match="several devices"):
+        treadle.Translator(PHONEMES, device="opencl", device_index=[0, 1])
+    assert treadle.get_supported_compute_types("cpu:0") == treadle.get_supported_compute_types("CPU")
+
+
+def test_numerics(treadle):
+    if is_original(treadle):
+        pytest.skip("an argument of ours")
+    for numerics in ("auto", "reproducible", "fast"):
+        assert treadle.Translator(PHONEMES, numerics=numerics).translate_batch([WORD])[0].hypotheses
+    for wrong in ("", "AUTO", "exact"):
+        with pytest.raises(ValueError, match="numerics is '%s'" % wrong):
+            treadle.Translator(PHONEMES, numerics=wrong)
+    with pytest.raises(TypeError, match="numerics"):
+        treadle.Translator(PHONEMES, numerics=1)
+
+
 def test_cuda_devices_are_counted(treadle):
     count = treadle.get_cuda_device_count()
     assert isinstance(count, int) and count >= 0

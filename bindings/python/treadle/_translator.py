@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 from . import _arguments as arguments
 from ._arguments import ArgumentError, signature_checked
+from ._devices import resolved_kind
 from ._library import Sequences, Token, check, ffi, lib, text
 from ._results import (GenerationStepResult, ScoringResult, TranslationResult, scoring_result, step_result,
                        translation_result)
@@ -74,17 +75,6 @@ def _open_model(path: bytes, files: Optional[Dict[bytes, bytes]]) -> Any:
     return ffi.gc(out[0], lib.trd_model_close)
 
 
-def _resolved_device(device: str) -> str:
-    """The kind of device that "auto" stands for; other names as they are."""
-    if device.lower() != "auto":
-        return device.lower()
-    info = ffi.new("trd_device_info *", {"struct_size": ffi.sizeof("trd_device_info")})
-    for i in range(lib.trd_device_count()):
-        if lib.trd_device_get_info(i, info) == lib.TRD_OK and text(info.backend) != "cpu" and not text(info.unusable):
-            return text(info.backend)
-    return "cpu"
-
-
 def _device_indices(value: Any, device: str) -> List[int]:
     if isinstance(value, (list, tuple)):
         indices = [arguments.integer(i, "device_index", -2**31, 2**31 - 1) for i in value]
@@ -97,7 +87,7 @@ def _indexed_device(device: str, indices: List[int]) -> str:
     """The device's name with its index: "opencl" and [1] give "opencl:1"."""
     if not indices:
         raise ValueError("At least one device index is required")
-    kind = _resolved_device(device)
+    kind = resolved_kind(device)
     if kind == "cpu":
         for index in indices:
             if index != 0:
@@ -107,15 +97,16 @@ def _indexed_device(device: str, indices: List[int]) -> str:
         raise _missing("device_index with several devices")
     if indices[0] == 0:
         return device
-    if kind not in ("opencl", "cuda", "gpu"):
+    name = "gpu" if device.lower() == "auto" else device
+    if name.lower() not in ("opencl", "cuda", "gpu"):
         raise ValueError("device %r names its device already: device_index must be 0, not %d" % (device, indices[0]))
-    return "%s:%d" % (kind, indices[0])
+    return "%s:%d" % (name, indices[0])
 
 
 def _compute_type(value: Any, device: str) -> bytes:
     if isinstance(value, Mapping):
         table = {arguments.string(k, "compute_type"): arguments.utf8(v, "compute_type") for k, v in value.items()}
-        kind = _resolved_device(device).partition(":")[0]
+        kind = resolved_kind(device).partition(":")[0]
         return table.get(device, table.get(kind, b"default"))
     return arguments.utf8(value, "compute_type")
 
