@@ -39,8 +39,8 @@ typedef struct trd_device_info {
 } trd_device_info;
 
 /**
- * Number of devices, unusable ones included; at least 1 (the CPU). The first call of this or of trd_device_get_info(), trd_device_note() or
- * trd_device_report() loads the back ends and asks their drivers, which may take a second; a small program is started to do so first, in case
+ * Number of devices, unusable ones included; at least 1 (the CPU). The first call of this, or of trd_device_get_info() past the CPU, trd_device_note() or
+ * trd_device_report(), loads the back ends and asks their drivers, which may take a second; a small program is started to do so first, in case
  * a driver crashes (environment variable TREADLE_PROBE). Threads: any.
  */
 TRD_API int64_t trd_device_count(void);

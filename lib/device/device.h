@@ -27,7 +27,10 @@ trd_status trdi_device_acquire_list(const char *selector, trdi_device **out, siz
 /** NULL does nothing. */
 void trdi_device_release(trdi_device *device);
 
-/** Device i of the list of all back ends, not opened: only ops and facts may be read. NULL past the last, or when the CPU cannot be listed. */
+/**
+ * Device i of the list of all back ends, not opened: only what is not impl may be read. NULL past the last, or when the CPU cannot be listed.
+ * Device 0 is the CPU, and to look at it asks no other back end.
+ */
 const trdi_device *trdi_device_at(int64_t i);
 /** Line i of why something is not there; NULL past the last. Static. */
 const char *trdi_device_note(int64_t i);

@@ -227,13 +227,20 @@ void trdi_device_release(trdi_device *device)
     if (unused != NULL) device->ops->device_close(unused);
 }
 
-const trdi_device *trdi_device_at(int64_t i)
+/* Is device i listed by now? */
+static bool is_listed(int64_t i)
 {
-    if (list_all() != TRD_OK) return NULL;
     trdi_mutex_lock(&registry.mutex);
     const bool there = i >= 0 && (uint64_t)i < registry.n;
     trdi_mutex_unlock(&registry.mutex);
-    return there ? &registry.devices[i] : NULL;
+    return there;
+}
+
+const trdi_device *trdi_device_at(int64_t i)
+{
+    if (i < 0 || list_cpu() != TRD_OK) return NULL;
+    if (!is_listed(i) && (list_all() != TRD_OK || !is_listed(i))) return NULL;
+    return &registry.devices[i];
 }
 
 const char *trdi_device_note(int64_t i)

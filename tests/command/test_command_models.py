@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+from xml.etree import ElementTree
 
 from command_case import EXPECTED, MODEL, PROGRAM, SHARED, CommandCase, main
 
@@ -64,6 +65,20 @@ class Devices(CommandCase):
         self.assertIn("compute types: " + ",".join(cpu["compute_types"]), text.replace(", ", ","))
         for word in [cpu["id"], cpu["name"], cpu["isa"], *about["notes"]]:
             self.assertIn(word, text)
+        self.assertEqual(about["machine"]["kind"], "machine")
+        self.assertTrue(text.startswith("machine"))
+
+    def test_picture(self):
+        path = self.folder / "machine.svg"
+        self.assertEqual(self.ok("devices", "--svg", path), "")
+        picture = ElementTree.parse(path).getroot()
+        space = "{http://www.w3.org/2000/svg}"
+        self.assertEqual(picture.tag, space + "svg")
+        words = [text.text or "" for text in picture.iter(space + "text")]
+        self.assertTrue(any(word.startswith("cpu:0: ") for word in words), words)
+        self.assertEqual(self.ok("devices", "--svg", "-"), path.read_text())
+        self.fails(1, "devices", "--svg", self.folder / "none" / "x.svg", says="cannot write")
+        self.fails(2, "devices", "--svg", path, "--json", says="exclude")
 
 
 class Demo(CommandCase):

@@ -135,6 +135,9 @@ static void case_cpu_asks_nobody(void)
         CHECK_STRING(device->facts.id, "cpu:0");
         trdi_device_release(device);
     }
+    trd_device_info info = { .struct_size = sizeof info };
+    CHECK_OK(trd_device_get_info(0, &info));
+    CHECK_STRING(info.id, "cpu:0");
     CHECK_INT(n_calls("entry\n"), 0);
     trdi_device *device;
     CHECK_OK(trdi_device_acquire("auto", &device));
