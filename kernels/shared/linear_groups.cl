@@ -59,12 +59,14 @@ typedef float weight_type;
         ARG(const float, multiplier), ARG(const float, residual), const int y_stride, const int x_stride,                         \
         const int multiplier_stride, const int residual_stride, const int k, const int out, const int activation, const int n,    \
         const int segment
-#define LINEAR_OPEN                                                                                                               \
+#define FINISH_OPEN                                                                                                               \
     OPEN(float, y);                                                                                                               \
-    OPEN(const weight_type, weight);                                                                                              \
     OPEN(const float, bias);                                                                                                      \
     OPEN(const float, multiplier);                                                                                                \
-    OPEN(const float, residual);                                                                                                  \
+    OPEN(const float, residual);
+#define LINEAR_OPEN                                                                                                               \
+    FINISH_OPEN                                                                                                                   \
+    OPEN(const weight_type, weight);                                                                                              \
     const int width = (out + 15) / 16 * 16;
 
 /* With I8 x is scratch: n inverse scales, then, on a line of their own, rows of integers. */
@@ -176,6 +178,17 @@ KERNEL trd_linear_tile(LINEAR_ARGS)
         FINISH(total[i], r, o)
     }
 }
+
+#ifndef TRD_WEIGHT_I8
+/* What follows a product that another library made: x is its result, [n][out] with x_stride. One group per row and GROUP_SIZE outputs. */
+KERNEL trd_linear_finish(LINEAR_ARGS)
+{
+    FINISH_OPEN
+    OPEN_X
+    const int n_parts = (out + GROUP_SIZE - 1) / GROUP_SIZE, r = GROUP_ID / n_parts, o = (GROUP_ID - r * n_parts) * GROUP_SIZE + LOCAL_ID;
+    if (o < out) FINISH(x[(i64)r * x_stride + o], r, o)
+}
+#endif
 
 #ifdef TRD_WEIGHT_I8
 /* q[r][k] = round(x[r][k] * a), a = 127 / max_k |x[r][k]| or 1, and inverse[r] = 1 / a. One group per row. Local: 4 * GROUP_SIZE bytes. */

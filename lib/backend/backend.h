@@ -388,6 +388,15 @@ typedef struct trdi_launch {
     size_t  global[3], group[3]; /**< work-items; group[0] = 0: the back end's choice. Global sizes are multiples of the group's */
 } trdi_launch;
 
+/** One way to compute a product, measured. */
+typedef struct trdi_tune_result {
+    trd_dtype   weights;
+    int64_t     rows, in, out;
+    const char *way;          /**< static */
+    double      best_us;
+    bool        chosen;       /**< the fastest of its rows, in and out */
+} trdi_tune_result;
+
 /**
  * One const table per back end. NULL = not offered. Everything runs in the order of its queue; two queues are ordered by events alone.
  * A queue serves one thread at a time. A plan runs on one queue at a time; it, its buffers and its weights may be freed while a run is still
@@ -421,6 +430,8 @@ typedef struct trdi_backend_ops {
     trd_status (*plan_create)(void *device, const trdi_op *ops, size_t n_ops, const trdi_plan_options *options, void **plan);  /* ops are copied */
     trd_status (*plan_run)(void *queue, void *plan, const trdi_step *step);           /* returns when done (CPU) or enqueued */
     void       (*plan_destroy)(void *plan);
+    /** Measure the ways to compute products and keep the table for later opens. Nothing else runs on the device meanwhile. report may be NULL. */
+    trd_status (*tune)(void *device, void (*report)(void *context, const trdi_tune_result *result), void *context);
     trd_status (*kernel_build)(void *device, const trdi_kernel_source *source, void **kernel);   /* TRD_E_FORMAT with the compiler's words */
     /* in queue order; the launch of an expression was checked against its parameters. A kernel may be run by several threads at once */
     trd_status (*kernel_run)(void *queue, void *kernel, const trdi_argument *arguments, size_t n, const trdi_launch *launch);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backend/opencl/cl_program_cache.h"
+#include "backend/opencl/cl_tuning.h"
 #include "backend/opencl/opencl.h"
 #include "core/alloc.h"
 #include "core/log.h"
@@ -115,7 +116,7 @@ static trd_status fill_device(trdi_cl_device *device)
     if (error != CL_SUCCESS) return trdi_cl_fail(error, "queue of %s (%s)", facts->id, facts->name);
     TRDI_TRY(trdi_cl_memory_alloc(device, 64, "first buffer", &device->nothing));
     device->cache = trdi_cl_cache_open(device);
-    return TRD_OK;
+    return trdi_cl_tuning_open(device);
 }
 
 /* All or none. */
@@ -158,6 +159,7 @@ void trdi_cl_device_close(void *handle)
     if (atomic_load(&device->lost) == TRDI_CL_NOT_LOST) trdi_cl_programs_save(device, true);
     trdi_cl_programs_free(device);
     trdi_cl_cache_close(device->cache);
+    trdi_cl_tuning_close(device);
     trdi_cl_memory_free(device, device->nothing);
     if (device->queue != NULL) (void)trdi_cl.ReleaseCommandQueue(device->queue);
     if (device->context != NULL) (void)trdi_cl.ReleaseContext(device->context);

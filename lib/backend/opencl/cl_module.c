@@ -1,5 +1,6 @@
 /* cl_module.c: the table of the OpenCL back end and the module's one exported function. */
 #include "backend/module_host.h"
+#include "backend/opencl/cl_tuning.h"
 #include "backend/opencl/opencl.h"
 
 static const trdi_backend_ops table = {
@@ -30,6 +31,7 @@ static const trdi_backend_ops table = {
     .plan_create = trdi_cl_plan_create,
     .plan_run = trdi_cl_plan_run,
     .plan_destroy = trdi_cl_plan_destroy,
+    .tune = trdi_cl_tune,
 };
 
 trdi_backend_entry trd_backend_entry;
