@@ -86,7 +86,9 @@ static void use_device(void)
         (void)setenv("TREADLE_OPENCL_FORM", form == 0 ? "tiles" : "groups", 1);
         CHECK_OK(ops->device_open(&facts[0], &device));
         check_sum(ops, device);
+        if (no_room) limit_files(true);
         ops->device_close(device);
+        if (no_room) limit_files(false);
     }
 }
 

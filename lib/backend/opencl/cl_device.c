@@ -107,6 +107,7 @@ static trd_status fill_device(trdi_cl_device *device)
     const trdi_device_facts *facts = &device->facts;
     TRDI_TRY(find_handles(device));
     device->traits = trdi_cl_find_traits(device->id);
+    device->slow_binaries = strcmp(facts->platform, "Portable Computing Language") == 0;
     device->forgetful = strcmp(facts->platform, "rusticl") == 0;
     cl_int error;
     const cl_context_properties properties[] = { CL_CONTEXT_PLATFORM, (cl_context_properties)device->platform, 0 };
