@@ -97,9 +97,11 @@ trd_status trdi_expression_parse(const char *parameters, const char *text, trdi_
 
 /** Name of the kernel in the text of a program. */
 #define TRDI_EXPRESSION_KERNEL "trd_expression"
+/** Work-items of a group that runs it. */
+enum { TRDI_EXPRESSION_GROUP = 64 };
 /**
- * The program as a kernel in the shared dialect: its parameters, then `const i64 rows, const i64 cols`. Element-wise: any number of work-items
- * share the elements. Reducing: a group to a row, and groups share the rows; GROUP_SIZE floats of local memory.
+ * The program as a kernel in the shared dialect: its parameters, then `const i64 rows, const i64 cols`. Element-wise: at least as many work-items as
+ * elements. Reducing: a group to a row, and groups share the rows; a float of local memory for each work-item.
  *
  * @param out  owned (trdi_free())
  */

@@ -108,8 +108,7 @@ static void write_instructions(trdi_text *out, const trdi_program *program)
 
 static void write_elements(trdi_text *out, const trdi_program *program)
 {
-    trdi_text_add(out, "    const i64 n = rows * cols;\n"
-                       "    for (i64 i = get_global_id(0); i < n; i += get_global_size(0)) {\n");
+    trdi_text_add(out, "    const i64 i = get_global_id(0);\n    if (i < rows * cols) {\n");
     if (program->uses_rows) trdi_text_add(out, "        const i64 r = i / cols, c = i - r * cols;\n");
     write_instructions(out, program);
     trdi_text_add(out, "    }\n}\n");
@@ -187,7 +186,7 @@ trd_status trdi_expression_text(const trdi_program *program, char **out)
 {
     *out = NULL;
     trdi_text text = { 0 };
-    trdi_text_add(&text, "%s", helpers);
+    trdi_text_add(&text, "#undef GROUP_SIZE\n#define GROUP_SIZE %d\n%s", (int)TRDI_EXPRESSION_GROUP, helpers);
     write_head(&text, program);
     if (program->reduction == TRDI_REDUCE_NONE) write_elements(&text, program);
     else write_rows(&text, program);

@@ -48,36 +48,53 @@ static float c_compare(float x) { return (float)((x <= 1.0f) + 2 * (x == 0.0f) +
 static float c_negate(float x) { return -(-x - 1.0f) - +x; }
 static float c_truncate(float x) { return (float)(int)x; }
 
+/* Several at once: compiling takes longer than running. */
+enum { AT_ONCE = 8 };
+
 static void test_functions(rig *r)
 {
     static const struct { const char *text; float (*f)(float x); double tolerance; } all[] = {
-        { "y[i] = exp(x[i])", expf, 1e-6 },          { "y[i] = tanh(x[i])", tanhf, 1e-6 },      { "y[i] = erf(x[i])", erff, 1e-6 },
-        { "y[i] = sin(x[i])", sinf, 1e-6 },          { "y[i] = cos(x[i])", cosf, 1e-6 },        { "y[i] = floor(x[i])", floorf, 0.0 },
-        { "y[i] = ceil(x[i])", ceilf, 0.0 },         { "y[i] = round(x[i] * 2)/2", NULL, 0.0 }, { "y[i] = fabs(x[i])", fabsf, 0.0 },
-        { "y[i] = relu(x[i])", c_relu, 0.0 },        { "y[i] = swish(x[i])", c_swish, 1e-6 },   { "y[i] = sigmoid(x[i])", c_sigmoid, 1e-6 },
-        { "y[i] = gelu(x[i])", c_gelu, 1e-6 },       { "y[i] = gelu_tanh(x[i])", c_gelu_tanh, 1e-6 },
-        { "y[i] = rsqrt(abs(x[i]) + 1)", c_rsqrt_abs, 1e-6 }, { "y[i] = log(abs(x[i]) + 0.5f)", c_log_abs, 1e-6 },
-        { "y[i] = sqrt(abs(x[i]))", c_sqrt_abs, 1e-6 },       { "y[i] = pow(abs(x[i]) + .1, 1.7)", c_pow, 3e-6 },
-        { "y[i] = min(x[i], 0.3)", c_min, 0.0 },     { "y[i] = max(3e-1, x[i])", c_max, 0.0 }, { "y[i] = clamp(x[i], -1, 2)", c_clamp, 0.0 },
-        { "y[i] = fma(x[i], x[i], 3)", c_fma, 1e-6 },         { "y[i] = 1.0 / (x[i] + 20) - 8 / 2", c_divide, 1e-6 },
-        { "y[i] = x[i] > 1 ? x[i]*2 : x[i] < -1 ? -x[i] : 0", c_choose, 0.0 },
-        { "y[i] = x[i] > 0 && x[i] < 2 || !(x[i] >= -2)", c_logic, 0.0 },
-        { "y[i] = (x[i] <= 1) + 2 * (x[i] == 0) + 4 * (x[i] != x[i])", c_compare, 0.0 },
-        { "y[i] = -(-x[i] - 1) - +x[i]", c_negate, 1e-6 },    { "t = int(x[i]); y[i] = float(t)", c_truncate, 0.0 },
-        { "t = x[i]; t = t * t; y[i] = t + 3", c_fma, 1e-6 }, { "y[i] = x[i]; y[i] *= x[i]; y[i] += 3; y[i] -= 1; y[i] -= -1", c_fma, 1e-6 },
+        { "= exp(x[i])", expf, 1e-6 },          { "= tanh(x[i])", tanhf, 1e-6 },      { "= erf(x[i])", erff, 1e-6 },
+        { "= sin(x[i])", sinf, 1e-6 },          { "= cos(x[i])", cosf, 1e-6 },        { "= floor(x[i])", floorf, 0.0 },
+        { "= ceil(x[i])", ceilf, 0.0 },         { "= round(x[i] * 2)/2", NULL, 0.0 }, { "= fabs(x[i])", fabsf, 0.0 },
+        { "= relu(x[i])", c_relu, 0.0 },        { "= swish(x[i])", c_swish, 1e-6 },   { "= sigmoid(x[i])", c_sigmoid, 1e-6 },
+        { "= gelu(x[i])", c_gelu, 1e-6 },       { "= gelu_tanh(x[i])", c_gelu_tanh, 1e-6 },
+        { "= rsqrt(abs(x[i]) + 1)", c_rsqrt_abs, 1e-6 }, { "= log(abs(x[i]) + 0.5f)", c_log_abs, 1e-6 },
+        { "= sqrt(abs(x[i]))", c_sqrt_abs, 1e-6 },       { "= pow(abs(x[i]) + .1, 1.7)", c_pow, 3e-6 },
+        { "= min(x[i], 0.3)", c_min, 0.0 },     { "= max(3e-1, x[i])", c_max, 0.0 }, { "= clamp(x[i], -1, 2)", c_clamp, 0.0 },
+        { "= fma(x[i], x[i], 3)", c_fma, 1e-6 },         { "= 1.0 / (x[i] + 20) - 8 / 2", c_divide, 1e-6 },
+        { "= x[i] > 1 ? x[i]*2 : x[i] < -1 ? -x[i] : 0", c_choose, 0.0 },
+        { "= x[i] > 0 && x[i] < 2 || !(x[i] >= -2)", c_logic, 0.0 },
+        { "= (x[i] <= 1) + 2 * (x[i] == 0) + 4 * (x[i] != x[i])", c_compare, 0.0 },
+        { "= -(-x[i] - 1) - +x[i]", c_negate, 1e-6 },    { "= float(int(x[i]))", c_truncate, 0.0 },
+        { "= 3; t = x[i]; t = t * t; y[i] += t", c_fma, 1e-6 }, { "= x[i]; y[i] *= x[i]; y[i] += 3; y[i] -= 1; y[i] -= -1", c_fma, 1e-6 },
     };
+    enum { N_ALL = sizeof all / sizeof all[0] };
     const int64_t n = 613;
     float *const x = rig_floats(n), *const want = rig_floats(n);
     for (int64_t i = 0; i < n; i++) x[i] *= 9.0f;
     x[0] = 0.0f;
     trd_tensor *const tx = rig_tensor(r, TRD_DTYPE_F32, 1, n, x);
-    for (size_t k = 0; k < sizeof all / sizeof all[0]; k++) {
-        trd_kernel *const kernel = build(r, "const float *x, float *y", all[k].text);
-        trd_tensor *const ty = rig_poisoned(r, 1, n);
-        RIG_RUN(r, kernel, rig_arg(tx), rig_arg(ty));
-        for (int64_t i = 0; i < n; i++) want[i] = all[k].f != NULL ? all[k].f(x[i]) : rintf(x[i] * 2.0f) / 2.0f;
-        rig_check(r, all[k].text, ty, want, all[k].tolerance);
-        trd_tensor_destroy(ty);
+    for (size_t first = 0; first < N_ALL; first += AT_ONCE) {
+        const size_t m = N_ALL - first < AT_ONCE ? N_ALL - first : AT_ONCE;
+        char parameters[256] = "const float *x", text[2048] = "";
+        trd_argument arguments[1 + AT_ONCE] = { rig_arg(tx) };
+        for (size_t k = 0; k < m; k++) {
+            arguments[1 + k] = rig_arg(rig_poisoned(r, 1, n));
+            (void)snprintf(parameters + strlen(parameters), 32, ", float *%c", (char)('j' + k));
+            /* "y" becomes the name of this result. */
+            (void)snprintf(text + strlen(text), 8, "%c[i] ", (char)('j' + k));
+            for (const char *p = all[first + k].text; *p != '\0'; p++)
+                (void)snprintf(text + strlen(text), 2, "%c", *p == 'y' ? (char)('j' + k) : *p);
+            strcat(text, ";");
+        }
+        trd_kernel *const kernel = build(r, parameters, text);
+        CHECK_OK(trd_kernel_run(r->queue, kernel, arguments, (int64_t)m + 1, NULL));
+        for (size_t k = 0; k < m; k++) {
+            for (int64_t i = 0; i < n; i++) want[i] = all[first + k].f != NULL ? all[first + k].f(x[i]) : rintf(x[i] * 2.0f) / 2.0f;
+            rig_check(r, all[first + k].text, arguments[1 + k].tensor, want, all[first + k].tolerance);
+            trd_tensor_destroy(arguments[1 + k].tensor);
+        }
         trd_kernel_destroy(kernel);
     }
     trd_tensor_destroy(tx);
@@ -89,21 +106,16 @@ static void test_functions(rig *r)
 static void test_specials(rig *r)
 {
     const float x[8] = { INFINITY, -INFINITY, NAN, 0.0f, 1e30f, -1e30f, 100.0f, -100.0f };
-    trd_tensor *const tx = rig_tensor(r, TRD_DTYPE_F32, 1, 8, x), *const ty = rig_poisoned(r, 1, 8);
-    trd_kernel *k = build(r, "float *x, float *y", "y[i] = max(x[i], -5) + 0 * i");
-    RIG_RUN(r, k, rig_arg(tx), rig_arg(ty));
-    rig_check(r, "max of NaN", ty, (float[]){ INFINITY, -5, -5, 0, 1e30f, -5, 100, -5 }, 1e-7);
+    trd_tensor *const tx = rig_tensor(r, TRD_DTYPE_F32, 1, 8, x), *const a = rig_poisoned(r, 1, 8), *const b = rig_poisoned(r, 1, 8), *const s = rig_poisoned(r, 1, 8);
+    trd_kernel *const k = build(r, "float *x, float *a, float *b, float *s",
+                                "a[i] = max(x[i], -5) + 0 * i; b[i] = x[i] ? exp(x[i]) : 7; s[i] = swish(x[i]) - relu(x[i])");
+    RIG_RUN(r, k, rig_arg(tx), rig_arg(a), rig_arg(b), rig_arg(s));
+    rig_check(r, "max of NaN", a, (float[]){ INFINITY, -5, -5, 0, 1e30f, -5, 100, -5 }, 1e-7);
+    rig_check(r, "exp", b, (float[]){ INFINITY, 0, NAN, 7, INFINITY, 0, INFINITY, 0 }, 1e-7);
+    rig_check(r, "swish", s, (float[]){ NAN, 0, NAN, 0, 0, 0, 0, 0 }, 1e-7);
     trd_kernel_destroy(k);
-    k = build(r, "float *x, float *y", "y[i] = x[i] ? exp(x[i]) : 7");
-    RIG_RUN(r, k, rig_arg(tx), rig_arg(ty));
-    rig_check(r, "exp", ty, (float[]){ INFINITY, 0, NAN, 7, INFINITY, 0, INFINITY, 0 }, 1e-7);
-    trd_kernel_destroy(k);
-    k = build(r, "float *x, float *y", "y[i] = swish(x[i]) - relu(x[i])");
-    RIG_RUN(r, k, rig_arg(tx), rig_arg(ty));
-    rig_check(r, "swish", ty, (float[]){ NAN, 0, NAN, 0, 0, 0, 0, 0 }, 1e-7);
-    trd_kernel_destroy(k);
-    trd_tensor_destroy(tx);
-    trd_tensor_destroy(ty);
+    trd_tensor *const all[] = { tx, a, b, s };
+    for (int i = 0; i < 4; i++) trd_tensor_destroy(all[i]);
 }
 
 static void test_integers(rig *r)
@@ -122,25 +134,23 @@ static void test_integers(rig *r)
         want[4][i] = (a[i] < b[i] ? a[i] : b[i]) ^ 0;
         want[5][i] = (a[i] >= b[i]) + 2 * (a[i] == b[i] || b[i]) + 4 * !a[i];
     }
-    static const char *const texts[6] = { "y[i] = a[i] * b[i] + i", "y[i] = a[i] / b[i]", "y[i] = a[i] % b[i]", "y[i] = abs(a[i])",
-                                          "y[i] = min(a[i], max(b[i], b[i]))", "y[i] = (a[i] >= b[i]) + 2*(a[i] == b[i] || b[i]) + 4*!a[i]" };
-    trd_tensor *const ta = rig_tensor(r, TRD_DTYPE_I32, 1, N, a), *const tb = rig_tensor(r, TRD_DTYPE_I32, 1, N, b);
-    trd_tensor *const ty = rig_tensor(r, TRD_DTYPE_I32, 1, N, a);
-    for (int t = 0; t < 6; t++) {
-        trd_kernel *const k = build(r, "const int *a, const int *b, int *y", t == 3 ? "y[i] = abs(a[i]) + 0 * b[i]" : texts[t]);
-        RIG_RUN(r, k, rig_arg(ta), rig_arg(tb), rig_arg(ty));
-        int32_t *const got = rig_read(r, ty);
+    static const char text[] = "p[i] = a[i] * b[i] + i; q[i] = a[i] / b[i]; s[i] = a[i] % b[i]; t[i] = abs(a[i]); u[i] = min(a[i], max(b[i], b[i]));"
+                               "v[i] = (a[i] >= b[i]) + 2*(a[i] == b[i] || b[i]) + 4*!a[i]";
+    trd_kernel *const k = build(r, "const int *a, const int *b, int *p, int *q, int *s, int *t, int *u, int *v", text);
+    trd_argument arguments[8];
+    for (int j = 0; j < 8; j++) arguments[j] = rig_arg(rig_tensor(r, TRD_DTYPE_I32, 1, N, j == 1 ? b : a));
+    CHECK_OK(trd_kernel_run(r->queue, k, arguments, 8, NULL));
+    for (int j = 0; j < 6; j++) {
+        int32_t *const got = rig_read(r, arguments[2 + j].tensor);
         for (int i = 0; i < N; i++) {
-            if (got[i] == want[t][i]) continue;
-            fprintf(stderr, "%s on %s: a %d, b %d: %d, wanted %d\n", texts[t], r->id, a[i], b[i], got[i], want[t][i]);
+            if (got[i] == want[j][i]) continue;
+            fprintf(stderr, "int %d on %s: a %d, b %d: %d, wanted %d\n", j, r->id, a[i], b[i], got[i], want[j][i]);
             exit(1);
         }
         free(got);
-        trd_kernel_destroy(k);
     }
-    trd_tensor_destroy(ta);
-    trd_tensor_destroy(tb);
-    trd_tensor_destroy(ty);
+    for (int j = 0; j < 8; j++) trd_tensor_destroy(arguments[j].tensor);
+    trd_kernel_destroy(k);
 }
 
 /* Rows and columns, halves and chars, several results. */

@@ -32,6 +32,9 @@ static const trdi_backend_ops table = {
     .plan_run = trdi_cl_plan_run,
     .plan_destroy = trdi_cl_plan_destroy,
     .tune = trdi_cl_tune,
+    .kernel_build = trdi_cl_kernel_build,
+    .kernel_run = trdi_cl_kernel_run,
+    .kernel_free = trdi_cl_user_kernel_free,
 };
 
 trdi_backend_entry trd_backend_entry;

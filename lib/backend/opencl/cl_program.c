@@ -5,12 +5,17 @@
 #include "backend/opencl/cl_program_cache.h"
 #include "backend/opencl/opencl.h"
 #include "core/alloc.h"
+#include "core/digest.h"
 #include "core/log.h"
 #include "core/strings.h"
+
+/* Characters of a digest, with the NUL. */
+enum { TRDI_CL_DIGEST_BYTES = 33 };
 
 struct trdi_cl_program {
     trdi_cl_program *next;
     const trdi_cl_source *source;
+    trdi_cl_source *own;         /* the source, where it is a caller's text; owned with its text */
     char      *options;          /* all of them; owned */
     cl_program handle;
     bool       loaded;           /* from the cache */
@@ -44,7 +49,31 @@ static char *all_options(const trdi_cl_device *device, const char *options)
     return text.failed ? NULL : text.data;
 }
 
-/* The first lines of what the compiler said, into the failure's text. */
+/* The name of sources that callers bring. */
+static const char users_name[] = "user";
+
+/* A copy of a caller's source, in one piece of memory; NULL without it. */
+static trdi_cl_source *copy_source(const trdi_cl_source *source)
+{
+    size_t bytes;
+    if (!trdi_mul_size(source->bytes + sizeof *source + TRDI_CL_DIGEST_BYTES + 1, 1, &bytes)) return NULL;
+    trdi_cl_source *own = trdi_alloc(bytes);
+    if (own == NULL) return NULL;
+    char *digest = (char *)(own + 1), *text = digest + TRDI_CL_DIGEST_BYTES;
+    memcpy(digest, source->digest, TRDI_CL_DIGEST_BYTES);
+    memcpy(text, source->text, source->bytes);
+    text[source->bytes] = '\0';
+    *own = (trdi_cl_source){ .name = source->name, .text = text, .bytes = source->bytes, .digest = digest };
+    return own;
+}
+
+static bool same_source(const trdi_cl_program *program, const trdi_cl_source *source)
+{
+    if (program->source == source) return true;
+    return program->own != NULL && program->own->bytes == source->bytes && memcmp(program->own->text, source->text, source->bytes) == 0;
+}
+
+/* The first lines of what the compiler said, into the failure's text. A caller's text is to blame for what does not compile, not the device. */
 static trd_status build_failed(const trdi_cl_device *device, cl_program program, const char *source, cl_int error)
 {
     char text[400] = "";
@@ -57,6 +86,8 @@ static trd_status build_failed(const trdi_cl_device *device, cl_program program,
         }
         trdi_free(whole);
     }
+    if (source == users_name && error == CL_BUILD_PROGRAM_FAILURE)
+        return trdi_fail(TRD_E_FORMAT, "the source does not compile on %s (%s): %s", device->facts.id, device->facts.name, text);
     return trdi_cl_fail(error, "program '%s' on %s (%s): %s", source, device->facts.id, device->facts.name, text);
 }
 
@@ -112,6 +143,7 @@ static void free_program(trdi_cl_program *program)
     if (program == NULL) return;
     if (program->handle != NULL) (void)trdi_cl.ReleaseProgram(program->handle);
     trdi_cl_cache_key_clear(&program->key);
+    trdi_free(program->own);
     trdi_free(program->options);
     trdi_free(program);
 }
@@ -126,6 +158,13 @@ static trd_status add_program(trdi_cl_device *device, const trdi_cl_source *sour
     }
     program->source = source;
     program->options = options;
+    if (source->name == users_name) {
+        program->source = program->own = copy_source(source);
+        if (program->own == NULL) {
+            free_program(program);
+            return trdi_fail(TRD_E_MEMORY, "source of a kernel: %zu bytes", source->bytes);
+        }
+    }
     trdi_cl_cache_locate(device->cache, source, options, &program->key);
     const trd_status status = load(device, program) ? TRD_OK : compile(device, program);
     if (status != TRD_OK) {
@@ -139,14 +178,12 @@ static trd_status add_program(trdi_cl_device *device, const trdi_cl_source *sour
 }
 
 /* Under programs_mutex. */
-static trd_status find_program(trdi_cl_device *device, const char *name, const char *extra, trdi_cl_program **out)
+static trd_status find_program(trdi_cl_device *device, const trdi_cl_source *source, const char *extra, trdi_cl_program **out)
 {
-    const trdi_cl_source *source = find_source(name);
-    if (source == NULL) return trdi_fail(TRD_E_INTERNAL, "no kernel source '%s'", name);
     char *options = all_options(device, extra);
-    if (options == NULL) return trdi_fail(TRD_E_MEMORY, "options of program '%s'", name);
+    if (options == NULL) return trdi_fail(TRD_E_MEMORY, "options of program '%s'", source->name);
     for (trdi_cl_program *p = device->programs; p != NULL; p = p->next) {
-        if (p->source == source && strcmp(p->options, options) == 0) {
+        if (same_source(p, source) && strcmp(p->options, options) == 0) {
             trdi_free(options);
             *out = p;
             return TRD_OK;
@@ -171,12 +208,12 @@ static trd_status make_kernel(trdi_cl_device *device, trdi_cl_program *program, 
     }
     if (error == CL_SUCCESS) return TRD_OK;
     *out = NULL;
+    if (program->own != NULL && error == CL_INVALID_KERNEL_NAME) return trdi_fail(TRD_E_FORMAT, "the source has no kernel '%s'", name);
     return trdi_cl_fail(error, "kernel '%s' of '%s' on %s", name, program->source->name, device->facts.id);
 }
 
-trd_status trdi_cl_kernel_create(trdi_cl_device *device, const char *source, const char *options, const char *name, cl_kernel *out)
+static trd_status create_kernel(trdi_cl_device *device, const trdi_cl_source *source, const char *options, const char *name, cl_kernel *out)
 {
-    *out = NULL;
     TRDI_TRY(trdi_cl_usable(device));
     trdi_cl_program *program = NULL;
     int64_t made_ns = 0;
@@ -191,9 +228,38 @@ trd_status trdi_cl_kernel_create(trdi_cl_device *device, const char *source, con
     }
     trdi_mutex_unlock(&device->programs_mutex);
     if (made_ns > 0) {
-        trdi_log(loaded ? TRD_LOG_DEBUG : TRD_LOG_INFO, "%s: program '%s' (%s) %s in %.0f ms", device->facts.id, source, options,
+        trdi_log(loaded ? TRD_LOG_DEBUG : TRD_LOG_INFO, "%s: program '%s' (%s) %s in %.0f ms", device->facts.id, source->name, options,
                  loaded ? "loaded" : "compiled", (double)made_ns * 1e-6);
     }
+    return status;
+}
+
+trd_status trdi_cl_kernel_create(trdi_cl_device *device, const char *source, const char *options, const char *name, cl_kernel *out)
+{
+    *out = NULL;
+    const trdi_cl_source *found = find_source(source);
+    if (found == NULL) return trdi_fail(TRD_E_INTERNAL, "no kernel source '%s'", source);
+    return create_kernel(device, found, options, name, out);
+}
+
+trd_status trdi_cl_kernel_create_text(trdi_cl_device *device, const char *text, const char *name, cl_kernel *out)
+{
+    *out = NULL;
+    const trdi_cl_source *prelude = find_source("prelude");
+    if (prelude == NULL) return trdi_fail(TRD_E_INTERNAL, "no kernel source 'prelude'");
+    trdi_text whole = { NULL, 0, 0, false };
+    trdi_text_add(&whole, "%s\n#line 1\n%s\n", prelude->text, text);
+    if (whole.failed) {
+        trdi_text_free(&whole);
+        return trdi_fail(TRD_E_MEMORY, "source of kernel '%s'", name);
+    }
+    uint8_t digest[16];
+    char hex[TRDI_CL_DIGEST_BYTES];
+    trdi_digest(whole.data, whole.length, digest);
+    for (int i = 0; i < 16; i++) (void)snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    const trdi_cl_source source = { .name = users_name, .text = whole.data, .bytes = whole.length, .digest = hex };
+    const trd_status status = create_kernel(device, &source, "", name, out);
+    trdi_text_free(&whole);
     return status;
 }
 

@@ -129,6 +129,11 @@ void trdi_cl_lose(trdi_cl_device *device, cl_int error, const char *what);
  * @param options  "" or -D definitions that tell this program from others of the same source; those of the device's class are added
  */
 trd_status trdi_cl_kernel_create(trdi_cl_device *device, const char *source, const char *options, const char *name, cl_kernel *out);
+/**
+ * The same from a caller's text, after kernels/shared/prelude.cl; equal texts are built once. TRD_E_FORMAT, with the compiler's words, for what does
+ * not compile, or has no kernel of that name.
+ */
+trd_status trdi_cl_kernel_create_text(trdi_cl_device *device, const char *text, const char *name, cl_kernel *out);
 /** NULL does nothing. */
 void trdi_cl_kernel_free(cl_kernel kernel);
 /**
@@ -258,6 +263,11 @@ bool trdi_cl_supports(const void *device, const trdi_op *op);
 trd_status trdi_cl_plan_create(void *device, const trdi_op *ops, size_t n_ops, const trdi_plan_options *options, void **plan);
 trd_status trdi_cl_plan_run(void *queue, void *plan, const trdi_step *step);
 void trdi_cl_plan_destroy(void *plan);
+
+/* Kernels of one's own (cl_user_kernel.c). */
+trd_status trdi_cl_kernel_build(void *device, const trdi_kernel_source *source, void **kernel);
+trd_status trdi_cl_kernel_run(void *queue, void *kernel, const trdi_argument *arguments, size_t n, const trdi_launch *launch);
+void trdi_cl_user_kernel_free(void *kernel);
 
 size_t trdi_cl_weight_bytes(const void *device, const trdi_weight_source *source);
 trd_status trdi_cl_weight_prepare(void *device, const trdi_weight_source *source, void **weight);

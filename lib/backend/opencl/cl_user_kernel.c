@@ -1,0 +1,105 @@
+/* cl_user_kernel.c: kernels that users of the library bring: expressions, of which the text was made, and sources. */
+#include "backend/expression.h"
+#include "backend/opencl/opencl.h"
+#include "core/alloc.h"
+
+typedef struct user_kernel {
+    trdi_cl_device *device;
+    bool       is_expression, reduces;
+    trdi_mutex mutex;            /* guards handle: its arguments belong to it */
+    cl_kernel  handle;
+    cl_uint    n_arguments;      /* of the kernel function */
+} user_kernel;
+
+trd_status trdi_cl_kernel_build(void *device_handle, const trdi_kernel_source *source, void **out)
+{
+    trdi_cl_device *device = device_handle;
+    *out = NULL;
+    user_kernel *kernel = trdi_calloc(1, sizeof *kernel);
+    if (kernel == NULL) return trdi_fail(TRD_E_MEMORY, "kernel '%s': %zu bytes", source->name, sizeof *kernel);
+    kernel->device = device;
+    kernel->is_expression = source->program != NULL;
+    kernel->reduces = kernel->is_expression && source->program->reduction != TRDI_REDUCE_NONE;
+    trd_status status = trdi_mutex_init(&kernel->mutex);
+    if (status != TRD_OK) {
+        trdi_free(kernel);
+        return status;
+    }
+    status = trdi_cl_kernel_create_text(device, source->text, source->name, &kernel->handle);
+    if (status == TRD_OK) {
+        const cl_int error = trdi_cl.GetKernelInfo(kernel->handle, CL_KERNEL_NUM_ARGS, sizeof kernel->n_arguments, &kernel->n_arguments, NULL);
+        if (error != CL_SUCCESS) status = trdi_cl_device_fail(device, error, "kernel '%s' on %s", source->name, device->facts.id);
+    }
+    if (status != TRD_OK) {
+        trdi_cl_user_kernel_free(kernel);
+        return status;
+    }
+    *out = kernel;
+    return TRD_OK;
+}
+
+/* Runs that were enqueued keep the kernel. */
+void trdi_cl_user_kernel_free(void *handle)
+{
+    user_kernel *kernel = handle;
+    if (kernel == NULL) return;
+    trdi_cl_kernel_free(kernel->handle);
+    trdi_mutex_destroy(&kernel->mutex);
+    trdi_free(kernel);
+}
+
+static void set_argument(trdi_cl_args *args, const trdi_argument *a)
+{
+    switch (a->kind) {
+    case TRDI_ARGUMENT_SPAN: trdi_cl_arg_span(args, a->span); break;
+    case TRDI_ARGUMENT_F32: trdi_cl_arg_float(args, a->number); break;
+    case TRDI_ARGUMENT_I32: trdi_cl_arg_int(args, a->integer); break;
+    case TRDI_ARGUMENT_I64: trdi_cl_arg_long(args, a->integer); break;
+    case TRDI_ARGUMENT_LOCAL: trdi_cl_arg_local(args, (size_t)a->integer); break;
+    }
+}
+
+static trd_status set_arguments(const user_kernel *kernel, const trdi_argument *arguments, size_t n, const trdi_launch *launch)
+{
+    trdi_cl_args args = { .device = kernel->device, .kernel = kernel->handle, .status = TRD_OK };
+    size_t wanted = kernel->is_expression ? 2 : 0;
+    for (size_t i = 0; i < n; i++) wanted += arguments[i].kind == TRDI_ARGUMENT_SPAN ? 2 : 1;
+    if (wanted != kernel->n_arguments) {
+        return trdi_fail(TRD_E_INVALID, "the arguments make %zu parameters (a tensor is two), the kernel has %u", wanted, (unsigned)kernel->n_arguments);
+    }
+    for (size_t i = 0; i < n; i++) {
+        set_argument(&args, &arguments[i]);
+        if (args.status != TRD_OK) return trdi_fail_within(args.status, "argument %zu", i);
+    }
+    if (kernel->is_expression) {
+        trdi_cl_arg_long(&args, launch->rows);
+        trdi_cl_arg_long(&args, launch->cols);
+    }
+    return args.status;
+}
+
+/* Expressions: a work-item for each element, or a group for each row. */
+static trd_status enqueue(trdi_cl_queue *queue, const user_kernel *kernel, const trdi_launch *launch)
+{
+    if (!kernel->is_expression) return trdi_cl_launch(queue, kernel->handle, launch->n_dims, launch->global, launch->group[0] == 0 ? NULL : launch->group);
+    const size_t group = TRDI_EXPRESSION_GROUP, n = (size_t)(launch->rows * launch->cols);
+    const size_t most = (size_t)1 << 20;     /* groups of a reduction share the rows */
+    size_t n_groups = kernel->reduces ? (size_t)launch->rows : (n + group - 1) / group;
+    if (kernel->reduces && n_groups > most) n_groups = most;
+    const size_t global = n_groups * group;
+    return trdi_cl_launch(queue, kernel->handle, 1, &global, &group);
+}
+
+trd_status trdi_cl_kernel_run(void *queue_handle, void *kernel_handle, const trdi_argument *arguments, size_t n, const trdi_launch *launch)
+{
+    trdi_cl_queue *queue = queue_handle;
+    user_kernel *kernel = kernel_handle;
+    TRDI_TRY(trdi_cl_usable(queue->device));
+    trdi_mutex_lock(&kernel->mutex);
+    trd_status status = set_arguments(kernel, arguments, n, launch);
+    if (status == TRD_OK) status = enqueue(queue, kernel, launch);
+    trdi_mutex_unlock(&kernel->mutex);
+    if (status != TRD_OK) return status;
+    const cl_int error = trdi_cl.Flush(queue->handle);
+    return error == CL_SUCCESS ? TRD_OK : trdi_cl_device_fail(queue->device, error, "a kernel on %s", queue->device->facts.id);
+}
