@@ -162,7 +162,9 @@ static void check_linear(rig *r, int64_t rows, int64_t in, int64_t out, trd_dtyp
         want[i] = (float)(extras ? sum * (double)m[i] + (double)add[i] : sum);
     }
     /* f16: half an ulp of 11 bits for each of the terms. */
-    rig_check(r, "linear", ty, want, dtype == TRD_DTYPE_F16 ? 1e-3 * sqrt((double)in) : 2e-5);
+    char what[96];
+    (void)snprintf(what, sizeof what, "linear, %s, %d x %d by %d, activation %d", trd_dtype_name(dtype), (int)rows, (int)in, (int)out, activation);
+    rig_check(r, what, ty, want, dtype == TRD_DTYPE_F16 ? 1e-3 * sqrt((double)in) : 2e-5);
     trd_tensor *const all[] = { tx, ty, tm, ta };
     for (int i = 0; i < 4; i++) trd_tensor_destroy(all[i]);
     trd_weight_destroy(weight);

@@ -47,13 +47,19 @@ static void test_transfers(rig *r)
     CHECK_FAILS(trd_tensor_write(r->queue, t, NULL, 4004), TRD_E_INVALID, "data is NULL");
     CHECK_FAILS(trd_tensor_write(NULL, t, x, 4004), TRD_E_INVALID, "queue is NULL");
     CHECK_FAILS(trd_tensor_write(r->queue, NULL, x, 4004), TRD_E_INVALID, "tensor is NULL");
-    /* What the host does with its memory after a write does not matter. */
-    float *const scratch = rig_floats(1001);
-    memcpy(scratch, x, 1001 * sizeof *x);
-    CHECK_OK(trd_tensor_write(r->queue, t, scratch, 1001 * sizeof *x));
-    memset(scratch, 0, 1001 * sizeof *x);
-    rig_check(r, "write", t, x, 0.0);
-    free(scratch);
+    /* What the host does with its memory after a write does not matter, on another queue neither. */
+    const int64_t sizes[] = { 1, 1001, 1 << 20 };
+    for (int k = 0; k < 3; k++) {
+        float *const big = rig_floats(sizes[k]), *const scratch = rig_floats(sizes[k]);
+        trd_tensor *const target = rig_tensor(r, TRD_DTYPE_F32, 1, sizes[k], scratch);
+        memcpy(scratch, big, (size_t)sizes[k] * sizeof *big);
+        CHECK_OK(trd_tensor_write(r->queue, target, scratch, (size_t)sizes[k] * sizeof *big));
+        memset(scratch, 0, (size_t)sizes[k] * sizeof *big);
+        rig_check(r, "write", target, big, 0.0);
+        trd_tensor_destroy(target);
+        free(scratch);
+        free(big);
+    }
     free(x);
     trd_tensor_destroy(t);
 }

@@ -90,7 +90,8 @@ trd_status trdi_cl_upload(trdi_cl_device *device, const void *data, size_t bytes
     cl_mem memory;
     TRDI_TRY(trdi_cl_memory_alloc(device, bytes, "weight", &memory));
     trdi_mutex_lock(&device->mutex);
-    const cl_int error = trdi_cl.EnqueueWriteBuffer(device->queue, memory, CL_TRUE, 0, bytes, data, 0, NULL, NULL);
+    cl_int error = trdi_cl.EnqueueWriteBuffer(device->queue, memory, CL_TRUE, 0, bytes, data, 0, NULL, NULL);
+    if (error == CL_SUCCESS) error = trdi_cl.Finish(device->queue);    /* other queues of Intel's runtime see it only then */
     trdi_mutex_unlock(&device->mutex);
     if (error != CL_SUCCESS) {
         trdi_cl_memory_free(device, memory);
