@@ -28,7 +28,7 @@ void trdi_engine_note_shortage(trdi_engine *e)
 bool trdi_engine_is_strained(const trdi_engine *e)
 {
     if (e->n_groups == 0) return false;
-    if (e->builder.pool_is_full || e->max_units != INT64_MAX) return true;
+    if (e->builder.pool_is_full || e->max_units <= e->n_groups) return true;
     for (int64_t i = 0; i < e->n_groups; i++)
         if (e->groups[i]->job->waiting || e->groups[i]->job->alone) return true;
     return false;

@@ -178,6 +178,22 @@ static void test_creation(void)
     trd_translator_options_init(&o, sizeof o);
     o.intra_threads = -1;
     CHECK_FAILS(trd_translator_create(model, &o, &other), TRD_E_INVALID, "intra_threads");
+    static const char *const numerics[] = { "", "exact", "FAST", "auto ", "fast", "reproducible", "auto" };
+    for (int i = 0; i < 7; i++) {
+        trd_translator_options_init(&o, sizeof o);
+        CHECK(o.numerics == NULL);
+        o.cache_dir = "";
+        o.numerics = numerics[i];
+        if (i < 4) CHECK_FAILS(trd_translator_create(model, &o, &other), TRD_E_INVALID, "numerics is '");
+        else CHECK_OK(trd_translator_create(model, &o, &other));
+        trd_translator_destroy(other);
+    }
+    /* A caller compiled before numerics existed. */
+    trd_translator_options_init(&o, offsetof(trd_translator_options, numerics));
+    o.numerics = "not looked at";
+    o.cache_dir = "";
+    CHECK_OK(trd_translator_create(model, &o, &other));
+    trd_translator_destroy(other);
     trd_translator_options_init(&o, sizeof o);
     o.device = "cuda";
     CHECK_FAILS(trd_translator_create(model, &o, &other), TRD_E_INVALID, "cuda");

@@ -52,6 +52,7 @@ static atomic_size_t limit = SIZE_MAX, in_use, peak;
 static atomic_llong fail_after = -1;
 static atomic_int fail_status;
 static atomic_bool keeps_weights;
+static atomic_int last_numerics;
 
 void foreign_limit_memory(size_t bytes)
 {
@@ -68,6 +69,7 @@ void foreign_fail_run(int64_t n, trd_status status)
     atomic_store(&fail_after, n);
 }
 
+trdi_numerics foreign_last_numerics(void) { return (trdi_numerics)atomic_load(&last_numerics); }
 void foreign_keep_weights(bool keep) { atomic_store(&keeps_weights, keep); }
 
 trdi_device_facts foreign_facts(uint32_t compute_types)
@@ -215,6 +217,7 @@ static trd_status plan_create(void *device, const trdi_op *ops, size_t n_ops, co
     plan *p = trdi_calloc(1, sizeof *p);
     if (p == NULL) return trdi_fail(TRD_E_MEMORY, "foreign plan");
     p->n_ops = n_ops;
+    atomic_store(&last_numerics, (int)options->numerics);
     atomic_init(&p->uses, 1);
     const trd_status status = fill_plan(p, device, ops, options);
     if (status != TRD_OK) {

@@ -21,6 +21,8 @@ size_t foreign_memory_in_use(void);
 size_t foreign_memory_peak(void);
 /** Can prepared weights be kept in a cache file? Default: no. */
 void foreign_keep_weights(bool keep);
+/** Numerics that the last plan was made with. */
+trdi_numerics foreign_last_numerics(void);
 /** Make run number n from now on (0 = the next) fail with a status, told when its queue is waited for. n < 0: none. */
 void foreign_fail_run(int64_t n, trd_status status);
 

@@ -144,6 +144,21 @@ static void check_near(const char *path, const char *type, const char *other_typ
     CHECK(memcmp(scores, others, sizeof scores) != 0);
 }
 
+/** What a translator is told of numerics arrives with each plan. */
+static void check_numerics(const char *path)
+{
+    static const trdi_numerics all[] = { TRDI_NUMERICS_FAST, TRDI_NUMERICS_REPRODUCIBLE, TRDI_NUMERICS_AUTO };
+    for (int i = 0; i < 3; i++) {
+        rig r;
+        int32_t ids[LENGTH];
+        const trdi_device_facts facts = foreign_facts(0);
+        CHECK_OK(rig_open_on(&r, foreign_backend(), &facts, path, &(trdi_network_options){ .numerics = all[i] }));
+        (void)greedy(&r, ids);
+        CHECK_INT(foreign_last_numerics(), all[i]);
+        rig_close(&r);
+    }
+}
+
 /** Blocks take half the bytes in 16 bits, and what prepared integers take depends on the device alone. */
 static void check_blocks(const char *path)
 {
@@ -178,6 +193,7 @@ int main(void)
         check_variant(path, variants[i].name);
         if (i == 0) check_evidence(path);
         if (i == 0) check_blocks(path);
+        if (i == 0) check_numerics(path);
         printf("%s\n", variants[i].name);
     }
     (void)snprintf(command, sizeof command, "rm -rf '%s'", folder);
