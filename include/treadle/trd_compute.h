@@ -50,6 +50,7 @@ typedef struct trd_device_memory {
     uint64_t n_cached;         /**< blocks kept */
     uint64_t n_requests;       /**< blocks asked for so far */
     uint64_t n_reused;         /**< how many of them the cache had */
+    uint64_t device_bytes;     /**< all that the library holds on the device: these, and weights and caches of models; 0 on CPUs: host memory */
 } trd_device_memory;
 /** @return TRD_OK; TRD_E_INVALID. Threads: any. */
 TRD_API trd_status trd_device_get_memory(const trd_device *device, trd_device_memory *memory);

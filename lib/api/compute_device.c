@@ -72,9 +72,11 @@ trd_status trd_device_get_memory(const trd_device *device, trd_device_memory *me
         return trdi_fail(TRD_E_INVALID, "trd_device_get_memory: memory is NULL or its struct_size not set");
     trdi_memory_counters now;
     trdi_device_memory_count(device->memory, &now);
+    const trdi_device *const open = device->device;
     const trd_device_memory found = {
         .allocated_bytes = now.allocated_bytes, .cached_bytes = now.cached_bytes, .peak_bytes = now.peak_bytes,
         .n_allocated = now.n_allocated, .n_cached = now.n_cached, .n_requests = now.n_requests, .n_reused = now.n_reused,
+        .device_bytes = open->ops->memory_in_use != NULL ? open->ops->memory_in_use(open->impl) : 0,
     };
     trdi_write_result(memory, memory->struct_size, &found, sizeof found);
     return TRD_OK;

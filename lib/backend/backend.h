@@ -430,6 +430,7 @@ typedef struct trdi_backend_ops {
     trd_status (*plan_create)(void *device, const trdi_op *ops, size_t n_ops, const trdi_plan_options *options, void **plan);  /* ops are copied */
     trd_status (*plan_run)(void *queue, void *plan, const trdi_step *step);           /* returns when done (CPU) or enqueued */
     void       (*plan_destroy)(void *plan);
+    uint64_t   (*memory_in_use)(const void *device);      /* bytes allocated there, weights included; NULL = not counted */
     /** Measure the ways to compute products and keep the table for later opens. Nothing else runs on the device meanwhile. report may be NULL. */
     trd_status (*tune)(void *device, void (*report)(void *context, const trdi_tune_result *result), void *context);
     trd_status (*kernel_build)(void *device, const trdi_kernel_source *source, void **kernel);   /* TRD_E_FORMAT with the compiler's words */

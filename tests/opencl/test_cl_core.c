@@ -52,6 +52,11 @@ static void check_facts(const device *d)
 
 static void check_buffers(const device *d)
 {
+    const uint64_t before = ops->memory_in_use(d->handle);
+    void *counted = make_buffer(d, 100000, TRDI_MEMORY_DEVICE);
+    CHECK(ops->memory_in_use(d->handle) >= before + 100000 && ops->memory_in_use(d->handle) < before + 200000);
+    ops->buffer_free(counted);
+    CHECK_INT(ops->memory_in_use(d->handle), before);
     static const trdi_memory kinds[] = { TRDI_MEMORY_DEVICE, TRDI_MEMORY_STEP, TRDI_MEMORY_RESULT };
     for (size_t i = 0; i < 3; i++) {
         void *empty = make_buffer(d, 0, kinds[i]), *some = make_buffer(d, 1000, kinds[i]);
@@ -298,7 +303,10 @@ int main(void)
     }
     const char *implementation = getenv("TREADLE_TEST_IMPLEMENTATION");
     if (implementation == NULL || strcmp(implementation, "oclgrind") != 0) check_threads(devices, n);      /* it takes one thread */
-    for (size_t i = 0; i < n; i++) ops->device_close(devices[i].handle);
+    for (size_t i = 0; i < n; i++) {
+        CHECK_INT(ops->memory_in_use(devices[i].handle), 64);    /* all is given back but the line for absent operands */
+        ops->device_close(devices[i].handle);
+    }
     ops->device_close(NULL);
     trd_memory_in_use(&bytes, &blocks);
     CHECK_INT(blocks, 0);

@@ -191,7 +191,7 @@ static const struct {
     FIELD(trd_scoring_options, max_input_length, 8, 8),
     FIELD(trd_scoring_options, offset, 16, 8),
 
-    SIZE(trd_device_memory, 64),
+    SIZE(trd_device_memory, 72),
     FIELD(trd_device_memory, struct_size, 0, 8),
     FIELD(trd_device_memory, allocated_bytes, 8, 8),
     FIELD(trd_device_memory, cached_bytes, 16, 8),
@@ -200,6 +200,7 @@ static const struct {
     FIELD(trd_device_memory, n_cached, 40, 8),
     FIELD(trd_device_memory, n_requests, 48, 8),
     FIELD(trd_device_memory, n_reused, 56, 8),
+    FIELD(trd_device_memory, device_bytes, 64, 8),
 
     SIZE(trd_queue_options, 16),
     FIELD(trd_queue_options, struct_size, 0, 8),

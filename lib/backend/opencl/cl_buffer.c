@@ -37,6 +37,11 @@ void trdi_cl_memory_free(trdi_cl_device *device, cl_mem memory)
     (void)trdi_cl.ReleaseMemObject(memory);
 }
 
+uint64_t trdi_cl_memory_in_use(const void *handle)
+{
+    return atomic_load(&((const trdi_cl_device *)handle)->memory_bytes);
+}
+
 /* ---- Buffers ---- */
 
 trd_status trdi_cl_buffer_alloc(void *handle, size_t bytes, trdi_memory kind, void **out)

@@ -31,6 +31,7 @@ static const trdi_backend_ops table = {
     .plan_create = trdi_cl_plan_create,
     .plan_run = trdi_cl_plan_run,
     .plan_destroy = trdi_cl_plan_destroy,
+    .memory_in_use = trdi_cl_memory_in_use,
     .tune = trdi_cl_tune,
     .kernel_build = trdi_cl_kernel_build,
     .kernel_run = trdi_cl_kernel_run,

@@ -232,6 +232,7 @@ trd_status trdi_cl_enumerate(trdi_device_facts *facts, size_t capacity, size_t *
 trd_status trdi_cl_device_open(const trdi_device_facts *facts, void **device);
 void trdi_cl_device_close(void *device);
 
+uint64_t trdi_cl_memory_in_use(const void *device);
 trd_status trdi_cl_buffer_alloc(void *device, size_t bytes, trdi_memory kind, void **buffer);
 void trdi_cl_buffer_free(void *buffer);
 void *trdi_cl_buffer_host(void *buffer);
