@@ -59,7 +59,6 @@ class Pair:
         self.ours = treadle.Translator(directory, device=device, compute_type=compute_type)
         self.theirs = peer.Translator(directory, compute_type=compute_type, intra_threads=1)
         v = zoo.VARIANTS[name]
-        TALLY.models["%s, OpenCL, %s" % (name, compute_type)] = None
         TALLY.models[name] = None if "scoring" in v["avoid"] else v["add_bos"] + v["add_eos"]
 
     def translate_both(self, inputs, prefix, o):
@@ -253,4 +252,4 @@ def test_no_driver_is_an_error(treadle, selector):
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("refused:"), run.stdout
     if selector != "gpu":
-        assert "OpenCL" in run.stdout, run.stdout
+        assert "opencl" in run.stdout and "driver" in run.stdout, run.stdout
