@@ -26,6 +26,9 @@ static trd_translator *make(trd_model *model, const char *device)
     options.cache_dir = "";
     trd_translator *translator;
     CHECK_OK(trd_translator_create(model, &options, &translator));
+    trd_translator_info info = { .struct_size = sizeof info };
+    CHECK_OK(trd_translator_get_info(translator, &info));
+    CHECK_STRING(info.device, device);
     return translator;
 }
 
