@@ -77,7 +77,7 @@ class Runner:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=600)        # PoCL compiles once more for the cache of programs
         self.process.stdout.close()
 
 
