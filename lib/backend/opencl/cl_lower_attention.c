@@ -13,6 +13,7 @@ enum { PACKED_CHUNK = 32 };
 typedef struct attention_state {
     cl_kernel attend, probabilities;  /* probabilities NULL = not wanted */
     cl_uint   n_argument;             /* of both */
+    trdi_cl_device *device;
     cl_mem    buckets;                /* T5; else NULL */
     int64_t   reach;
     size_t    group;
@@ -154,7 +155,7 @@ static void release(void *handle)
     if (state == NULL) return;
     trdi_cl_kernel_free(state->attend);
     trdi_cl_kernel_free(state->probabilities);
-    if (state->buckets != NULL) (void)trdi_cl.ReleaseMemObject(state->buckets);
+    trdi_cl_memory_free(state->device, state->buckets);
     trdi_free(state);
 }
 
@@ -164,6 +165,7 @@ static trd_status prepare(trdi_cl_device *device, const trdi_op *op, const trdi_
     const trdi_op_attention *a = &op->u.attention;
     attention_state *state = trdi_calloc(1, sizeof *state);
     if (state == NULL) return trdi_fail(TRD_E_MEMORY, "attention of a plan: %zu bytes", sizeof *state);
+    state->device = device;
     state->group = trdi_cl_group_size(device);
     trd_status status = upload_buckets(device, a, state);
     if (status == TRD_OK) status = make_attend(device, a, state);
