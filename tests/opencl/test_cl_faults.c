@@ -4,7 +4,9 @@
  */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
+#include <time.h>
 
+#include "core/threads.h"
 #include "opencl/cl_rig.h"
 #include "opencl/fault_layer.h"
 
@@ -200,6 +202,29 @@ static void try_each_call(const trdi_device_facts *facts, size_t which)
 
 /* ---- A failure that is no loss ---- */
 
+static atomic_bool opened;
+
+static void *open_later(void *unused)
+{
+    const struct timespec moment = { 0, 50 * 1000 * 1000 };
+    (void)nanosleep(&moment, NULL);
+    atomic_store(&opened, true);
+    layer->open_gate();
+    return unused;
+}
+
+/* When a run has failed half-way, nothing reads the step block any more. */
+static void comes_to_rest(session *s)
+{
+    trdi_thread opener;
+    layer->shut_gate();
+    layer->set("clEnqueueNDRangeKernel", 2, false, CL_OUT_OF_RESOURCES);
+    CHECK_OK(trdi_thread_start(&opener, "opener", open_later, NULL));
+    CHECK_FAILS(ops->plan_run(s->queues[0], s->plan, &one_step), TRD_E_DEVICE, "operation 1 (linear) on opencl:");
+    CHECK(atomic_load(&opened));
+    trdi_thread_join(opener);
+}
+
 static void goes_on(const trdi_device_facts *facts)
 {
     session s = { .device = NULL };
@@ -215,6 +240,7 @@ static void goes_on(const trdi_device_facts *facts)
     layer->set("clFinish", 1, false, CL_MEM_OBJECT_ALLOCATION_FAILURE);      /* memory that a driver makes late */
     CHECK_FAILS(ops->queue_wait(s.queues[0]), TRD_E_MEMORY, "CL_MEM_OBJECT_ALLOCATION_FAILURE");
     CHECK_OK(work(&s));
+    comes_to_rest(&s);
     atomic_bool abort = true;
     trdi_step step = one_step;
     step.abort = &abort;
