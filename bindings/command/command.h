@@ -72,7 +72,7 @@ typedef struct subcommand {
     int              (*run)(const invocation *program, int argc, char **argv);
 } subcommand;
 
-extern const subcommand translate_command, score_command, ct2_command, inspect_command, devices_command, demo_command,
+extern const subcommand translate_command, score_command, ct2_command, inspect_command, devices_command, tune_command, demo_command,
     completion_command, help_command;
 
 /** All subcommands, in the order of the help. @param n  their number */

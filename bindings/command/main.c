@@ -11,7 +11,7 @@ const subcommand *const *commands_all(size_t *n)
 {
     static const subcommand *const commands[] = {
         &translate_command, &score_command, &inspect_command, &devices_command,
-        &demo_command,      &completion_command, &help_command,
+        &tune_command,      &demo_command,  &completion_command, &help_command,
     };
     *n = sizeof commands / sizeof commands[0];
     return commands;

@@ -47,6 +47,37 @@ trd_status trd_device_get_info(int64_t i, trd_device_info *info)
     return TRD_OK;
 }
 
+/* ---- Tuning ---- */
+
+typedef struct tune_listener {
+    trd_tune_callback report;
+    void *context;
+} tune_listener;
+
+static void pass_on(void *context, const trdi_tune_result *result)
+{
+    const tune_listener *to = context;
+    const char *weights = result->weights == TRD_DTYPE_I8 ? "int8" : result->weights == TRD_DTYPE_F16 ? "float16" : "float32";
+    if (to->report == NULL) return;
+    to->report(to->context, &(trd_tune_result){ .struct_size = sizeof(trd_tune_result), .weights = weights, .rows = result->rows, .inputs = result->in,
+                                                .outputs = result->out, .way = result->way, .microseconds = result->best_us, .chosen = result->chosen });
+}
+
+trd_status trd_device_tune(const char *selector, trd_tune_callback report, void *context)
+{
+    trdi_device *device;
+    TRDI_TRY(trdi_device_acquire(selector, &device));
+    /* A handle of its own: models that run on the device keep the choices they have. */
+    void *own = NULL;
+    trd_status status = TRD_OK;
+    if (device->ops->tune == NULL) status = trdi_fail(TRD_E_UNSUPPORTED, "%s: there is nothing to tune", device->facts.id);
+    if (status == TRD_OK) status = device->ops->device_open(&device->facts, &own);
+    if (status == TRD_OK) status = device->ops->tune(own, pass_on, &(tune_listener){ report, context });
+    if (own != NULL) device->ops->device_close(own);
+    trdi_device_release(device);
+    return status;
+}
+
 const char *trd_device_note(int64_t i)
 {
     return trdi_device_note(i);

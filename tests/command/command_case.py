@@ -11,7 +11,7 @@ SOURCE = pathlib.Path(os.environ["TREADLE_TEST_SOURCE"])
 MODEL = pathlib.Path(os.environ["TREADLE_TEST_MODELS"]) / "g2p-en"
 SHARED = pathlib.Path(os.environ.get("TREADLE_TEST_SHARED", "/nonexistent")) / "models"
 EXPECTED = json.loads((MODEL / "expected.json").read_text())
-COMMANDS = ["translate", "score", "inspect", "devices", "demo", "completion", "help"]
+COMMANDS = ["translate", "score", "inspect", "devices", "tune", "demo", "completion", "help"]
 
 
 class CommandCase(unittest.TestCase):

@@ -80,6 +80,11 @@ class Devices(CommandCase):
         self.fails(1, "devices", "--svg", self.folder / "none" / "x.svg", says="cannot write")
         self.fails(2, "devices", "--svg", path, "--json", says="exclude")
 
+    def test_tune_needs_a_device_with_kernels_to_choose_from(self):
+        self.fails(1, "tune", "--device", "cpu", says="cpu:0: there is nothing to tune")
+        self.fails(1, "tune", "--device", "no such device", says="no such device")
+        self.fails(2, "tune", "stray", says="unexpected argument 'stray'")
+
 
 class Demo(CommandCase):
     def test_default_words(self):
