@@ -32,7 +32,7 @@ class Configuration:
 CONFIGURATIONS = [
     Configuration("cpu", "none", "cpu", "float32"),
     Configuration("pocl", "pocl", "opencl:0", "float32"),
-    Configuration("pocl-clblast", "pocl", "opencl:0", "float32", TREADLE_OPENCL_GEMM="clblast"),
+    Configuration("pocl-clblast", "pocl", "opencl:0", "float32", TREADLE_OPENCL_GEMM="clblast", TREADLE_OPENCL_FORM="groups"),
     Configuration("pocl-int8", "pocl", "opencl:0", "int8"),
     Configuration("intel", "intel", "opencl:0", "float32"),
     Configuration("intel-int8", "intel", "opencl:0", "int8"),
