@@ -25,21 +25,16 @@
 #define PER_ITEM 4                /* a work-item has 4 x 4 outputs of a tile */
 
 #ifdef TRD_WEIGHT_I8
-#ifdef TRD_DOT4
-#pragma OPENCL EXTENSION cl_khr_integer_dot_product : enable
-#define DOT4(a, b, c) ((c) + dot_4x8packed_ss_int((uint)(a), (uint)(b)))
-#else
+/* c + the products of four bytes each: one instruction on devices whose compilers know the pattern; its built-in function is OpenCL 3's. */
 static inline int dot4(const int a, const int b, const int c)
 {
     return c + (a << 24 >> 24) * (b << 24 >> 24) + (a << 16 >> 24) * (b << 16 >> 24) + (a << 8 >> 24) * (b << 8 >> 24) + (a >> 24) * (b >> 24);
 }
-#define DOT4(a, b, c) dot4(a, b, c)
-#endif
 typedef int cell;                 /* of x and of weights as they are multiplied */
 typedef int sum_type;
 typedef int weight_type;
 #define WEIGHT(p, i) (p)[i]
-#define MAC(a, b, c) DOT4(a, b, c)
+#define MAC(a, b, c) dot4(a, b, c)
 #else
 typedef float cell;
 typedef float sum_type;

@@ -151,7 +151,7 @@ int main(void)
     CHECK_OK(ops->tune(r.device, count, NULL));
     cl_rig_close(&r);
     CHECK_INT(n_chosen, 3 * 6 * 3);
-    CHECK(n_results > 2 * n_chosen);
+    CHECK(n_results > n_chosen + 3 * 3 * 2);     /* at the least one other way for many rows */
     char path[1024];
     find_file(path);
     static const char *const tiles[] = { "blocks_10", "blocks_5", "blocks_2", "blocks_1" };

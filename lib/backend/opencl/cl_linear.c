@@ -53,9 +53,8 @@ static int64_t segment_of(int64_t cells)
     return ((even < least ? least : even) + TILE_STEPS - 1) / TILE_STEPS * TILE_STEPS;
 }
 
-static const char *options_of(const trdi_cl_device *device, const trdi_cl_weight *weight)
+static const char *options_of(const trdi_cl_weight *weight)
 {
-    (void)device;
     return weight->dtype == TRD_DTYPE_I8 ? "-DTRD_WEIGHT_I8=1" : weight->dtype == TRD_DTYPE_F16 ? "-DTRD_WEIGHT_F16=1" : "";
 }
 
@@ -70,7 +69,7 @@ static trd_status make_kernel(trdi_cl_device *device, const trdi_op_linear *op, 
     const trdi_cl_weight *weight = op->weight;
     const bool is_i8 = weight->dtype == TRD_DTYPE_I8, tiles = device->traits.form == TRDI_CL_TILES;
     const int64_t cells = is_i8 && !tiles ? (op->in + 3) / 4 : op->in;
-    TRDI_TRY(trdi_cl_kernel_create(device, source_of(device), options_of(device, weight), name, out));
+    TRDI_TRY(trdi_cl_kernel_create(device, source_of(device), options_of(weight), name, out));
     trdi_cl_args args = { .device = device, .kernel = *out };
     trdi_cl_arg_span(&args, op->y);
     trdi_cl_arg_span(&args, op->x);
@@ -94,7 +93,7 @@ static trd_status make_kernel(trdi_cl_device *device, const trdi_op_linear *op, 
 static trd_status make_quantise(trdi_cl_device *device, const trdi_op_linear *op, cl_kernel *out)
 {
     const trdi_cl_weight *weight = op->weight;
-    TRDI_TRY(trdi_cl_kernel_create(device, source_of(device), options_of(device, weight), "trd_linear_quantise", out));
+    TRDI_TRY(trdi_cl_kernel_create(device, source_of(device), options_of(weight), "trd_linear_quantise", out));
     trdi_cl_args args = { .device = device, .kernel = *out };
     trdi_cl_arg_span(&args, op->x);
     args.n = ARG_QUANTISE_OUT + 1;

@@ -12,6 +12,7 @@
 #include "core/strings.h"
 
 #define FOLDER "opencl-tuning"
+#define LEAD 0.95                 /* of the built-in way's time: what another must stay below */
 
 static const char *const way_names[TRDI_CL_N_WAYS] = {
     [TRDI_CL_WAY_NONE] = "none",         [TRDI_CL_WAY_FEW] = "few",           [TRDI_CL_WAY_BLOCKS_1] = "blocks_1", [TRDI_CL_WAY_BLOCKS_2] = "blocks_2",
@@ -116,13 +117,31 @@ static char *file_text(const char *head, const trdi_cl_tuning *tuning)
     return text.failed ? NULL : text.data;
 }
 
+static int64_t tile_rows(const trdi_cl_device *device)
+{
+    return device->traits.vector_floats >= 16 ? 12 : device->traits.vector_floats >= 8 ? 6 : 2;
+}
+
 /* Is the way one of the form's own kernels, and does it take the rows of the class? */
 static bool fits(const trdi_cl_device *device, int way, int64_t rows)
 {
     const bool tiles = device->traits.form == TRDI_CL_TILES;
-    if (way == TRDI_CL_WAY_FEW) return tiles && rows <= (device->traits.vector_floats >= 16 ? 12 : device->traits.vector_floats >= 8 ? 6 : 2);
+    if (way == TRDI_CL_WAY_FEW) return tiles && rows <= tile_rows(device);
     if (way >= TRDI_CL_WAY_BLOCKS_1 && way <= TRDI_CL_WAY_BLOCKS_10) return tiles;
     return !tiles && way >= TRDI_CL_WAY_ROWS_1 && way <= TRDI_CL_WAY_TILE;
+}
+
+/* Tiles of rows per work-item; 0 of other ways. */
+static int64_t tiles_of(int way)
+{
+    return way == TRDI_CL_WAY_BLOCKS_1 ? 1 : way == TRDI_CL_WAY_BLOCKS_2 ? 2 : way == TRDI_CL_WAY_BLOCKS_5 ? 5 : way == TRDI_CL_WAY_BLOCKS_10 ? 10 : 0;
+}
+
+/* Does the way do the same as the built-in one for so many rows? Blocks of all rows are blocks of all rows. */
+static bool is_built_in_too(const trdi_cl_device *device, int way, int built, int64_t rows)
+{
+    const int64_t tiles = (rows + tile_rows(device) - 1) / tile_rows(device);
+    return tiles_of(way) >= tiles && tiles_of(built) >= tiles;
 }
 
 /* The choices after the head: exactly the lines that file_text() writes, with ways of this form. */
@@ -324,15 +343,18 @@ typedef struct listener {
 /* All ways for one class; the best of ours, and whether CLBlast is faster, go into the table. */
 static trd_status measure_class(bench *b, int w, int r, int s, bool clblast, const listener *to)
 {
+    const int built = built_in[b->device->traits.form][r];
     double times[TRDI_CL_N_WAYS], best = 1e30;
-    int own = TRDI_CL_WAY_NONE;
+    int own = built;
     for (int way = 1; way < TRDI_CL_N_WAYS; way++) {
         times[way] = -1.0;
         const bool theirs = way == TRDI_CL_WAY_CLBLAST && clblast && w == 0;
-        if (!theirs && !fits(b->device, way, b->rows)) continue;
+        if (!theirs && (!fits(b->device, way, b->rows) || (way != built && is_built_in_too(b->device, way, built, b->rows)))) continue;
         TRDI_TRY(time_way(b, (trdi_cl_way)way, &times[way]));
-        if (!theirs && times[way] < best) {
-            best = times[way];
+        /* The built-in way stays unless another is clearly faster: what is measured has noise. */
+        const double counts = way == built ? times[way] * LEAD : times[way];
+        if (!theirs && counts < best) {
+            best = counts;
             own = way;
         }
     }
