@@ -90,6 +90,7 @@ static trdi_cl_form choose_form(cl_device_type type)
     const char *wanted = getenv("TREADLE_OPENCL_FORM");
     if (wanted != NULL && strcmp(wanted, "tiles") == 0) return TRDI_CL_TILES;
     if (wanted != NULL && strcmp(wanted, "groups") == 0) return TRDI_CL_GROUPS;
+    if (wanted != NULL && wanted[0] != '\0') trdi_log(TRD_LOG_WARNING, "TREADLE_OPENCL_FORM is '%s': neither tiles nor groups", wanted);
     return (type & CL_DEVICE_TYPE_CPU) != 0 ? TRDI_CL_TILES : TRDI_CL_GROUPS;
 }
 
