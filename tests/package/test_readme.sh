@@ -36,6 +36,15 @@ if [ -x "$TREADLE_BUILD/treadle" ]; then
     [ "$got" = "$want" ] || fail "the line of the shell printed \"$got\""
 fi
 
+# The same line on OpenCL.
+shell=$(sed -n 's/^echo .*build\/release\/treadle translate --device opencl /&/p' "$readme" | head -n 1)
+[ -n "$shell" ] || fail 'README.md has no line of the shell that translates on OpenCL'
+if [ -x "$TREADLE_BUILD/treadle" ] && [ -f "$TREADLE_BUILD/treadle-opencl.so" ] && [ -f "${TREADLE_TEST_OPENCL:-}/pocl/pocl.icd" ]; then
+    shell=$(printf '%s\n' "$shell" | sed "s|build/release/treadle|'$TREADLE_BUILD/treadle'|")
+    got=$(cd "$TREADLE_SOURCE" && tests/opencl/with pocl sh -c "$shell")
+    [ "$got" = "$want" ] || fail "the line of the shell on OpenCL printed \"$got\""
+fi
+
 # The Python program, with the package of the build tree.
 if [ -d "$TREADLE_BUILD/python/treadle" ]; then
     # shellcheck disable=SC2016
