@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/alloc.h"
 #include "device/drivers.h"
@@ -116,6 +117,12 @@ static void discover_opencl(trdi_findings *findings)
     trdi_module_forget(&module);
 }
 
+/* The files through which NVIDIA's library reaches the driver in the kernel; the second is that of Windows' Linux. Loading the library would start it. */
+static bool has_nvidia_driver(void)
+{
+    return access("/dev/nvidiactl", F_OK) == 0 || access("/dev/dxg", F_OK) == 0;
+}
+
 /* Its module, where there is one, asks the driver itself. */
 static void discover_cuda(trdi_findings *findings)
 {
@@ -123,7 +130,7 @@ static void discover_cuda(trdi_findings *findings)
     trdi_module_load("cuda", &module);
     if (module.ops != NULL) ask_and_note(findings, module.ops, NULL);
     else if (module.path != NULL) trdi_findings_note(findings, "%s", module.note);
-    else trdi_findings_note(findings, "cuda: this build has no CUDA back end (treadle-cuda.so)");
+    else trdi_findings_note(findings, "cuda: %sthis build has no CUDA back end (treadle-cuda.so)", has_nvidia_driver() ? "" : "driver not found; ");
     trdi_module_forget(&module);
 }
 

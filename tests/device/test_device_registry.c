@@ -167,7 +167,7 @@ static void test_bad_arguments(void)
 static void test_notes(void)
 {
     CHECK(strstr(trd_device_note(0), "opencl: no treadle-opencl.so in ") != NULL);
-    CHECK(strstr(trd_device_note(1), "cuda: this build has no CUDA back end") != NULL);
+    CHECK(strstr(trd_device_note(1), "this build has no CUDA back end") != NULL);
     CHECK(trd_device_note(-1) == NULL);
     int64_t n = 0;
     while (trd_device_note(n) != NULL) n++;
