@@ -22,15 +22,9 @@ static inline float16 load_some(GLOBAL const char *p, const int is_half, const i
     return vload16(0, t);
 }
 
-static inline float4 fold(const float16 a)
-{
-    const float8 b = a.lo + a.hi;
-    return b.lo + b.hi;
-}
-
-/* Products of the query with four rows. */
+/* Products of the query with four rows: each is summed as lanes_sum() does. */
 static inline float4 dots4(GLOBAL const float *q, GLOBAL const char *k0, GLOBAL const char *k1, GLOBAL const char *k2, GLOBAL const char *k3,
-                           const int is_half, const int dim)
+                            const int is_half, const int dim)
 {
     float16 a = (float16)(0.0f), b = a, c = a, d = a;
     int i = 0;
@@ -48,8 +42,7 @@ static inline float4 dots4(GLOBAL const float *q, GLOBAL const char *k0, GLOBAL 
         c = FMA(x, load_some(k2, is_half, i, dim - i), c);
         d = FMA(x, load_some(k3, is_half, i, dim - i), d);
     }
-    const float4 e = fold(a), f = fold(b), g = fold(c), h = fold(d);
-    return ((float4)(e.x, f.x, g.x, h.x) + (float4)(e.z, f.z, g.z, h.z)) + ((float4)(e.y, f.y, g.y, h.y) + (float4)(e.w, f.w, g.w, h.w));
+    return lanes_sum4(a, b, c, d);
 }
 
 static inline GLOBAL const char *relative_row(const attention_job *job, GLOBAL const float *table, const int j)
@@ -73,16 +66,14 @@ static inline void chunk_scores(const attention_job *job, GLOBAL const char *k, 
     if (TERMS && !is_memory && (job->relative_bias != 0 || job->slopes != 0)) {
         for (int j = 0; j < n; j++) work[j] = with_biases(job, from + j, work[j]);
     }
-    for (int j = n; j % 16 != 0; j++) work[j] = -INFINITY;
+    for (int j = n; j < (n + 15) / 16 * 16; j++) work[j] = -INFINITY;
 }
 
 static inline float largest(LOCAL const float *work, const int n)
 {
     float16 m = vload16(0, work);
     for (int j = 16; j < n; j += 16) m = fmax(m, vload16(0, work + j));
-    const float8 a = fmax(m.lo, m.hi);
-    const float4 b = fmax(a.lo, a.hi);
-    return fmax(fmax(b.x, b.z), fmax(b.y, b.w));
+    return lanes_largest(m);
 }
 
 /* work := exp(work - top); the sum. */
@@ -94,8 +85,7 @@ static inline float exp_sum(LOCAL float *work, const int n, const float top)
         sum += e;
         vstore16(e, 0, work + j);
     }
-    const float4 f = fold(sum);
-    return (f.x + f.z) + (f.y + f.w);
+    return lanes_sum(sum);
 }
 
 /* acc[c] = acc[c] * before + now * sum_j work[j] * v[j][c] for 64 columns, then for 16 or less. */
@@ -142,9 +132,9 @@ static inline void weigh_relative(const attention_job *job, const int from, cons
     }
 }
 
-/* Join the visible keys of a set to the softmax and, with acc, to the weighted values. */
+/* Join the visible keys of a set to the softmax and, with_values, to the weighted values. */
 static inline softmax attend(const attention_job *job, const key_set *set, const int is_half, const int is_memory, softmax s,
-                             LOCAL float *work, LOCAL float *acc)
+                             const int with_values, LOCAL float *work, LOCAL float *acc)
 {
     const int low = first_key(job, set), high = end_key(job, set), chunk = set->table == 0 ? PACKED_CHUNK : set->block_tokens;
     const i64 step = set->stride * (is_half ? 2 : 4), shift = value_shift(job, set);
@@ -155,7 +145,7 @@ static inline softmax attend(const attention_job *job, const key_set *set, const
         const float top = largest(work, n);
         if (top == -INFINITY) continue;
         s = softmax_join(s, top, exp_sum(work, n, top));
-        if (acc == 0) continue;
+        if (!with_values) continue;
         GLOBAL const char *v = set->values + at + shift;
         int column = 0;
         for (; column + 64 <= job->head_dim; column += 64) weigh64(v, step, is_half, n, work, column, s, acc);
@@ -176,13 +166,13 @@ KERNEL trd_attention(ATTENTION_ARGS, const int n, LOCAL float *work)
     const int chunk = max(table == 0 ? PACKED_CHUNK : block_tokens, MEMORY ? memory_block_tokens : 1);
     LOCAL float *acc = work + (chunk + 15) / 16 * 16;
     for (int c = 0; c < job.head_dim; c += 16) vstore16((float16)(0.0f), 0, acc + c);
-    softmax s = attend(&job, &keys, KEYS_HALF, 0, softmax_empty(), work, acc);
-    if (MEMORY) s = attend(&job, &memory, MEMORY == 2, 1, s, work, acc);
+    softmax s = attend(&job, &keys, KEYS_HALF, 0, softmax_empty(), 1, work, acc);
+    if (MEMORY) s = attend(&job, &memory, MEMORY == 2, 1, s, 1, work, acc);
     GLOBAL float *out = y + (i64)token * y_stride + (i64)head * job.head_dim;
     const float divisor = s.sum == 0.0f ? 1.0f : s.sum;
     int c = 0;
     for (; c + 16 <= job.head_dim; c += 16) vstore16(vload16(0, acc + c) / divisor, 0, out + c);
-    for (; c < job.head_dim; c++) out[c] = acc[c] / divisor;
+    if (c < job.head_dim) lanes_store(out + c, vload16(0, acc + c) / divisor, job.head_dim - c);
 }
 
 /* The mean of the first heads' probabilities: scores are computed again, now that the sums are known. */
@@ -202,7 +192,7 @@ KERNEL trd_attention_probabilities(ATTENTION_ARGS, const int n, LOCAL float *wor
     for (int head = 0; head < probability_heads; head++) {
         job.q = q;
         set_query(&job, rows, positions, token, head, q_stride);
-        const softmax s = attend(&job, &keys, KEYS_HALF, 0, softmax_empty(), work, 0);
+        const softmax s = attend(&job, &keys, KEYS_HALF, 0, softmax_empty(), 0, work, work);
         const int low = first_key(&job, &keys), high = end_key(&job, &keys);
         for (int first = low / chunk * chunk; first < high && s.sum > 0.0f; first += chunk) {
             const int from = max(low, first), count = min(high, first + chunk) - from;

@@ -7,8 +7,7 @@
 #ifndef TRD_ATTENTION_H
 #define TRD_ATTENTION_H
 
-#include "shim.h"
-#include "math.h"
+#include "lanes.h"
 
 #ifndef HEAD_DIM
 #define HEAD_DIM 0
@@ -181,6 +180,7 @@ static inline softmax softmax_empty(void)
     return s;
 }
 
+/* A chunk whose largest score is -infinity changes nothing. */
 static inline softmax softmax_join(softmax s, const float top, const float sum)
 {
     s.before = s.now = 1.0f;

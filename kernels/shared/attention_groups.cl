@@ -109,9 +109,9 @@ static inline void weigh(const attention_job *job, const key_set *set, const int
     }
 }
 
-/* Join the visible keys of a set to the softmax and, with acc, to the weighted values. */
+/* Join the visible keys of a set to the softmax and, with_values, to the weighted values. */
 static inline softmax attend(const attention_job *job, const key_set *set, const int is_half, const int is_memory, softmax s,
-                             const int columns, LOCAL float *acc, LOCAL i64 *at, LOCAL float *partial, LOCAL float *tree, LOCAL float *weights)
+                             const int with_values, const int columns, LOCAL float *acc, LOCAL i64 *at, LOCAL float *partial, LOCAL float *tree, LOCAL float *weights)
 {
     const int low = first_key(job, set), high = end_key(job, set);
     for (int first = low / CHUNK * CHUNK; first < high; first += CHUNK) {
@@ -121,7 +121,7 @@ static inline softmax attend(const attention_job *job, const key_set *set, const
         const float weight = top == -INFINITY ? 0.0f : trd_exp(score - top);
         weights[LOCAL_ID] = weight;
         s = softmax_join(s, top, chunk_sum(tree, weight));
-        if (acc != 0) weigh(job, set, is_half, is_memory, first, low, high, at, weights, columns, s, acc);
+        if (with_values) weigh(job, set, is_half, is_memory, first, low, high, at, weights, columns, s, acc);
     }
     return s;
 }
@@ -143,8 +143,8 @@ KERNEL trd_attention(ATTENTION_ARGS, const int n, LOCAL float *acc)
     int columns = 1;
     while (columns < job.head_dim && columns < GROUP_SIZE) columns *= 2;
     for (int slot = t; slot < (job.head_dim + columns - 1) / columns * GROUP_SIZE; slot += GROUP_SIZE) acc[slot] = 0.0f;
-    softmax s = attend(&job, &keys, KEYS_HALF, 0, softmax_empty(), columns, acc, at, partial, tree, weights);
-    if (MEMORY) s = attend(&job, &memory, MEMORY == 2, 1, s, columns, acc, at, partial, tree, weights);
+    softmax s = attend(&job, &keys, KEYS_HALF, 0, softmax_empty(), 1, columns, acc, at, partial, tree, weights);
+    if (MEMORY) s = attend(&job, &memory, MEMORY == 2, 1, s, 1, columns, acc, at, partial, tree, weights);
     BARRIER();
     GLOBAL float *out = y + (i64)token * y_stride + (i64)head * job.head_dim;
     const float divisor = s.sum == 0.0f ? 1.0f : s.sum;
@@ -168,14 +168,13 @@ KERNEL trd_attention_probabilities(ATTENTION_ARGS, const int n, LOCAL float *acc
     (void)y;
     (void)y_stride;
     (void)memory;
-    (void)acc;
     GLOBAL float *out = probabilities + token * probabilities_stride;
     const int n_keys = key_counts[rows[token]], start = t < CHUNK ? t : n_keys;
     for (int j = start; j < n_keys; j += CHUNK) out[j] = 0.0f;
     for (int head = 0; head < probability_heads; head++) {
         job.q = q;
         set_query(&job, rows, positions, token, head, q_stride);
-        const softmax s = attend(&job, &keys, KEYS_HALF, 0, softmax_empty(), 1, 0, at, partial, tree, weights);
+        const softmax s = attend(&job, &keys, KEYS_HALF, 0, softmax_empty(), 0, 1, acc, at, partial, tree, weights);
         const int low = first_key(&job, &keys), high = end_key(&job, &keys);
         for (int first = low / CHUNK * CHUNK; first < high; first += CHUNK) {
             locate(&job, &keys, first, high, at);

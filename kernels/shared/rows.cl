@@ -19,10 +19,10 @@ KERNEL trd_map(ARG(float, y), ARG(const float, x), ARG(const float, z), const in
     OPEN(const float, z);
     PIECE(width, piece);
     for (int c = first + LOCAL_ID * LANES; c < end; c += STRIDE) {
-        const lanes v = lanes_load(x + (i64)r * x_stride + c, end - c, 0.0f);
+        const lanes v = lanes_load(x + (i64)r * x_stride + c, end - c);
         lanes out = v * p;
         if (function == 1) out = p * LANES_TANH(v / p);
-        if (function == 2) out = (v + lanes_load(z + (i64)r * z_stride + c, end - c, 0.0f)) * p;
+        if (function == 2) out = (v + lanes_load(z + (i64)r * z_stride + c, end - c)) * p;
         lanes_store(y + (i64)r * y_stride + c, out, end - c);
     }
 }
@@ -37,7 +37,7 @@ KERNEL trd_gather(ARG(float, y), ARG(const float, x), ARG(const int, indices), c
     PIECE(width, piece);
     GLOBAL const float *from = x + (i64)indices[r] * x_stride;
     for (int c = first + LOCAL_ID * LANES; c < end; c += STRIDE) {
-        lanes_store(y + (i64)r * y_stride + c, lanes_load(from + c, end - c, 0.0f), end - c);
+        lanes_store(y + (i64)r * y_stride + c, lanes_load(from + c, end - c), end - c);
     }
 }
 
@@ -46,7 +46,7 @@ static inline lanes table_load(GLOBAL const char *table, const int type, const i
 {
     if (type == 1) return lanes_load_half((GLOBAL const half *)table + at, n);
     if (type == 2) return lanes_load_i8(table + at, n);
-    return lanes_load((GLOBAL const float *)table + at, n, 0.0f);
+    return lanes_load((GLOBAL const float *)table + at, n);
 }
 
 /* y[t] (+)= scale * table[ids[t]]; 0 where zero_start and positions[t] is 0. Scales are of the rows of an i8 table: value = integer / scale. */
@@ -62,13 +62,13 @@ KERNEL trd_embed(ARG(float, y), ARG(const char, table), ARG(const float, scales)
     PIECE(width, piece);
     const i64 row = (i64)ids[r] * width;
     const float divisor = type == 2 ? scales[ids[r]] : 1.0f;
-    const int zero = zero_start && positions[r] == 0;
+    const int kept = zero_start && positions[r] == 0 ? 0 : -1;
     GLOBAL float *out = y + (i64)r * y_stride;
     for (int c = first + LOCAL_ID * LANES; c < end; c += STRIDE) {
         lanes v = table_load(table, type, row + c, end - c);
         if (type == 2) v = v / divisor;
-        v = zero ? (lanes)(0.0f) : v * scale;
-        if (accumulate) v = v + lanes_load(out + c, end - c, 0.0f);
+        v = LANES_MASK(v * scale, kept);
+        if (accumulate) v = v + lanes_load(out + c, end - c);
         lanes_store(out + c, v, end - c);
     }
 }
@@ -88,7 +88,7 @@ KERNEL trd_positions(ARG(float, y), ARG(const float, table), ARG(const float, fr
     if (table != 0) {
         GLOBAL const float *from = table + (i64)p * width;
         for (int c = LOCAL_ID * LANES; c < width; c += STRIDE) {
-            lanes_store(out + c, lanes_load(out + c, width - c, 0.0f) + lanes_load(from + c, width - c, 0.0f), width - c);
+            lanes_store(out + c, lanes_load(out + c, width - c) + lanes_load(from + c, width - c), width - c);
         }
         return;
     }
@@ -96,9 +96,9 @@ KERNEL trd_positions(ARG(float, y), ARG(const float, table), ARG(const float, fr
     for (int c = LOCAL_ID * LANES; c < half_width; c += STRIDE) {
         const int left = half_width - c;
         lanes cosine;
-        const lanes sine = LANES_SIN_COS((float)(p + 1) * lanes_load(frequencies + c, left, 0.0f), &cosine);
-        lanes_store(out + c, lanes_load(out + c, left, 0.0f) + sine, left);
-        lanes_store(out + half_width + c, lanes_load(out + half_width + c, left, 0.0f) + cosine, left);
+        const lanes sine = LANES_SIN_COS((float)(p + 1) * lanes_load(frequencies + c, left), &cosine);
+        lanes_store(out + c, lanes_load(out + c, left) + sine, left);
+        lanes_store(out + half_width + c, lanes_load(out + half_width + c, left) + cosine, left);
     }
 }
 
@@ -122,20 +122,20 @@ KERNEL trd_norm(ARG(float, y), ARG(const float, x), ARG(const float, residual), 
     float mean = 0.0f;
     if (beta != 0) {
         lanes sum = (lanes)(0.0f);
-        for (int c = LOCAL_ID * LANES; c < width; c += STRIDE) sum += lanes_load(in + c, width - c, 0.0f);
+        for (int c = LOCAL_ID * LANES; c < width; c += STRIDE) sum += lanes_load(in + c, width - c);
         mean = row_sum(partial, sum) / (float)width;
     }
     lanes squares = (lanes)(0.0f);
     for (int c = LOCAL_ID * LANES; c < width; c += STRIDE) {
-        const lanes d = lanes_load(in + c, width - c, mean) - mean;
+        const lanes d = lanes_load_or(in + c, width - c, mean) - mean;
         squares = FMA(d, d, squares);
     }
     const float inverse = 1.0f / sqrt(row_sum(partial, squares) / (float)width + epsilon);
     for (int c = LOCAL_ID * LANES; c < width; c += STRIDE) {
         const int left = width - c;
-        lanes v = (lanes_load(in + c, left, 0.0f) - mean) * inverse * (lanes_load(gamma + c, left, 0.0f) + gain_plus);
-        if (beta != 0) v = v + lanes_load(beta + c, left, 0.0f);
-        if (more != 0) v = v + lanes_load(more + c, left, 0.0f);
+        lanes v = (lanes_load(in + c, left) - mean) * inverse * (lanes_load(gamma + c, left) + gain_plus);
+        if (beta != 0) v = v + lanes_load(beta + c, left);
+        if (more != 0) v = v + lanes_load(more + c, left);
         lanes_store(out + c, v * scale, left);
     }
 }
@@ -185,7 +185,7 @@ KERNEL trd_kv_append(ARG(char, pool), ARG(const int, table), ARG(const int, offs
     const i64 to = ((i64)h * block_tokens + slot) * head_dim, from = (i64)t * stride + (i64)h * head_dim;
     for (int c = LOCAL_ID * LANES; c < head_dim; c += STRIDE) {
         const int left = head_dim - c;
-        const lanes key = lanes_load(k + from + c, left, 0.0f), value = lanes_load(v + from + c, left, 0.0f);
+        const lanes key = lanes_load(k + from + c, left), value = lanes_load(v + from + c, left);
         if (is_half) {
             lanes_store_half((GLOBAL half *)block + to + c, key, left);
             lanes_store_half((GLOBAL half *)block + to + plane + c, value, left);

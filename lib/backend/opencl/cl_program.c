@@ -44,6 +44,7 @@ static char *all_options(const trdi_cl_device *device, const char *options)
                   (int)t->vector_floats, (int)trdi_cl_group_size(device));
     if (t->fast_fma) trdi_text_add(&text, " -DTRD_FAST_FMA=1");
     if (t->fp16) trdi_text_add(&text, " -DTRD_FP16=1");
+    if (strstr(device->facts.platform, "Oclgrind") != NULL) trdi_text_add(&text, " -DTRD_ARRAY_SUMS=1");   /* kernels/shared/lanes.h */
     if (options[0] != '\0') trdi_text_add(&text, " %s", options);
     if (text.failed) trdi_text_free(&text);
     return text.failed ? NULL : text.data;
