@@ -10,6 +10,9 @@
 
 enum { N = 10, STEPS = 52, MOST = 24, STOP = 37 };
 
+/* Sanitizers are slow: fewer limits, fewer failures. */
+enum { SLOW = UNDER_ADDRESS_SANITIZER || UNDER_THREAD_SANITIZER };
+
 static char folder[256];
 static int64_t lengths[N];
 static int32_t ids[N * MOST];
@@ -133,7 +136,7 @@ static void with_little_memory(kind what)
     foreign_translator *f = foreign_open(folder, "float32", 1, 256);
     trd_results *results;
     int n_runs = 0, n_failed = 0;
-    for (size_t limit = together; limit > alone / 2; limit -= limit / 4, n_runs++) {
+    for (size_t limit = together; limit > alone / 2; limit -= limit / (SLOW ? 2 : 4), n_runs++) {
         foreign_close(f);
         f = foreign_open(folder, "float32", 1, 256);
         foreign_limit_memory(limit);
@@ -163,7 +166,7 @@ static void failing_runs(void)
     foreign_translator *f = foreign_open(folder, "float32", 1, 256);
     trd_results *results;
     for (int k = 0; k < N_KINDS; k++) {
-        for (int64_t n = 0; n < 40; n += 7) {
+        for (int64_t n = 0; n < 40; n += SLOW ? 21 : 7) {
             foreign_fail_run(n, TRD_E_MEMORY);
             CHECK_OK(run(f->translator, (kind)k, 0, N, &results));
             check_same(results, wanted[k], kind_names[k]);
@@ -212,7 +215,7 @@ static void two_calls(void)
     foreign_translator *f = foreign_open(folder, "float32", 1, 256);
     companion c = { .translator = f->translator };
     CHECK_OK(trdi_thread_start(&c.thread, "beside", translate_beside, &c));
-    for (int64_t n = 0; n < 60; n += 3) {
+    for (int64_t n = 0; n < 60; n += SLOW ? 9 : 3) {
         trd_results *results;
         foreign_limit_memory(n % 2 == 0 ? SIZE_MAX : together + together / 8);
         foreign_fail_run(n, TRD_E_MEMORY);
