@@ -11,7 +11,7 @@
 #include "check.h"
 #include "device/device.h"
 
-#define WORK DRIVERS "/work"
+#define WORK DRIVERS "/scratch"
 #define CACHE WORK "/cache"
 #define ICDS WORK "/icds"
 #define RUNS WORK "/runs.log"
