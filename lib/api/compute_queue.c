@@ -179,7 +179,9 @@ trd_status trdi_step_take(trd_queue *queue, size_t bytes, trdi_step_slot **out, 
     trdi_step_slot *const slot = &queue->slots[queue->next_slot];
     *out = NULL;
     TRDI_TRY(slot_wait(ops, slot));
-    if (slot->bytes < bytes) {
+    /* The whole buffer crosses to the device, so one that served a large call is not kept for small ones. */
+    const bool wasteful = slot->bytes > 65536 && slot->bytes / 8 > bytes;
+    if (slot->bytes < bytes || wasteful) {
         const size_t wanted = bytes + bytes / 2 + 256;
         void *buffer;
         TRDI_TRY(ops->buffer_alloc(queue->device->device->impl, wanted, TRDI_MEMORY_STEP, &buffer));

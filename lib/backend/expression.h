@@ -99,9 +99,19 @@ trd_status trdi_expression_parse(const char *parameters, const char *text, trdi_
 #define TRDI_EXPRESSION_KERNEL "trd_expression"
 /** Work-items of a group that runs it. */
 enum { TRDI_EXPRESSION_GROUP = 64 };
+/** Name of the kernel that joins the pieces of a reduction. */
+#define TRDI_EXPRESSION_JOIN "trd_expression_join"
+/** Pieces that a row of a reduction is cut into; depends on nothing else, so that a row's result does not. */
+static inline int64_t trdi_expression_pieces(int64_t cols)
+{
+    const int64_t pieces = cols / 8192;
+    return pieces < 1 ? 1 : pieces > 64 ? 64 : pieces;
+}
 /**
  * The program as a kernel in the shared dialect: its parameters, then `const i64 rows, const i64 cols`. Element-wise: at least as many work-items as
- * elements. Reducing: a group to a row, and groups share the rows; a float of local memory for each work-item.
+ * elements. Reducing: then `const i64 pieces, ARG(float or int, pieced)` with room for rows * pieces (read and written with several pieces only);
+ * groups share the pieces of all rows; a float of local memory for each work-item. With several pieces, TRDI_EXPRESSION_JOIN runs next, with at
+ * least as many work-items as rows and the arguments result, pieced, rows, cols, pieces.
  *
  * @param out  owned (trdi_free())
  */

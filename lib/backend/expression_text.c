@@ -30,6 +30,11 @@ static const char *element_type(trd_dtype dtype)
     }
 }
 
+static const char *reduced_type(const trdi_program *program)
+{
+    return program->instructions[program->reduced].type == TRDI_VALUE_INT ? "int" : "float";
+}
+
 static void write_head(trdi_text *out, const trdi_program *program)
 {
     trdi_text_add(out, "KERNEL " TRDI_EXPRESSION_KERNEL "(");
@@ -39,7 +44,9 @@ static void write_head(trdi_text *out, const trdi_program *program)
         if (t->is_tensor) trdi_text_add(out, "ARG(%s%s, p%d), ", t->is_written ? "" : "const ", type, (int)k);
         else trdi_text_add(out, "const %s p%d, ", type, (int)k);
     }
-    trdi_text_add(out, "const i64 rows, const i64 cols)\n{\n");
+    trdi_text_add(out, "const i64 rows, const i64 cols");
+    if (program->reduction != TRDI_REDUCE_NONE) trdi_text_add(out, ", const i64 pieces, ARG(%s, pieced)", reduced_type(program));
+    trdi_text_add(out, ")\n{\n");
     for (int32_t k = 0; k < program->n_parameters; k++) {
         const trdi_parameter *const t = &program->parameters[k];
         if (t->is_tensor) trdi_text_add(out, "    OPEN(%s%s, p%d);\n", t->is_written ? "" : "const ", element_type(t->dtype), (int)k);
@@ -129,12 +136,13 @@ static reducer reducer_of(const trdi_program *program, bool is_int)
     }
 }
 
+/* Store `a`, of a whole row, at [r]. */
 static void write_result(trdi_text *out, const trdi_program *program, bool is_int)
 {
     const int to = program->result;
     const bool to_int = trdi_value_type_of(program->parameters[to].dtype) == TRDI_VALUE_INT;
-    const char *const shown = program->reduction == TRDI_REDUCE_MEAN ? "partial[0] / (float)cols" : "partial[0]";
-    trdi_text_add(out, "        if (LOCAL_ID == 0) {\n            const %s result = ", to_int ? "int" : "float");
+    const char *const shown = program->reduction == TRDI_REDUCE_MEAN ? "a / (float)cols" : "a";
+    trdi_text_add(out, "            const %s result = ", to_int ? "int" : "float");
     if (to_int == is_int) trdi_text_add(out, "%s;\n", shown);
     else trdi_text_add(out, to_int ? "trdx_int(%s);\n" : "(float)%s;\n", shown);
     trdi_text_add(out, "            ");
@@ -143,30 +151,41 @@ static void write_result(trdi_text *out, const trdi_program *program, bool is_in
     case TRD_DTYPE_I8: trdi_text_add(out, "p%d[r] = trdx_char(result);\n", to); break;
     default: trdi_text_add(out, "p%d[r] = result;\n", to); break;
     }
-    trdi_text_add(out, "        }\n");
 }
 
-/* Sums of float keep what rounding lost (Kahan 1965), as a row may be long and a group small. */
-static void write_rows(trdi_text *out, const trdi_program *program)
+/* Join `b` to `a`. Sums of float keep what rounding lost (Kahan 1965), as a row may be long and a group small. */
+static void write_join(trdi_text *out, const trdi_program *program, bool is_int, const char *value)
 {
-    const bool is_int = program->instructions[program->reduced].type == TRDI_VALUE_INT;
-    const char *const type = is_int ? "int" : "float";
-    const reducer how = reducer_of(program, is_int);
-    const bool compensated = !is_int && (program->reduction == TRDI_REDUCE_SUM || program->reduction == TRDI_REDUCE_MEAN);
-    trdi_text_add(out, "    LOCAL %s partial[GROUP_SIZE];\n"
-                       "    for (i64 r = GROUP_ID; r < rows; r += GROUPS) {\n"
-                       "        %s a = %s%s;\n"
-                       "        for (i64 c = LOCAL_ID; c < cols; c += GROUP_SIZE) {\n"
-                       "        const i64 i = r * cols + c;\n", type, type, how.empty, compensated ? ", lost = 0.0f" : "");
-    write_instructions(out, program);
-    const int v = program->reduced;
-    if (compensated) {
-        trdi_text_add(out, "        const float b = v%d - lost, next = a + b;\n"
-                           "        lost = isfinite(next) ? (next - a) - b : 0.0f;\n"
-                           "        a = next;\n", v);
-    } else {
-        trdi_text_add(out, "        const %s b = v%d;\n        a = %s;\n", type, v, how.join);
+    const bool sum = program->reduction == TRDI_REDUCE_SUM || program->reduction == TRDI_REDUCE_MEAN;
+    if (is_int || !sum) {
+        trdi_text_add(out, "            const %s b = %s;\n            a = %s;\n", reduced_type(program), value, reducer_of(program, is_int).join);
+        return;
     }
+    trdi_text_add(out, "            const float b = %s - lost, next = a + b;\n"
+                       "            lost = isfinite(next) ? (next - a) - b : 0.0f;\n"
+                       "            a = next;\n", value);
+}
+
+static void write_begin(trdi_text *out, const trdi_program *program, bool is_int)
+{
+    trdi_text_add(out, "        %s a = %s;\n", reduced_type(program), reducer_of(program, is_int).empty);
+    if (!is_int && (program->reduction == TRDI_REDUCE_SUM || program->reduction == TRDI_REDUCE_MEAN)) trdi_text_add(out, "        float lost = 0.0f;\n");
+}
+
+/* A group for each piece of a row. */
+static void write_pieces(trdi_text *out, const trdi_program *program, bool is_int)
+{
+    const char *const type = reduced_type(program);
+    trdi_text_add(out, "    OPEN(%s, pieced);\n"
+                       "    LOCAL %s partial[GROUP_SIZE];\n"
+                       "    for (i64 g = GROUP_ID; g < rows * pieces; g += GROUPS) {\n"
+                       "        const i64 r = g / pieces, piece = g - r * pieces, end = cols * (piece + 1) / pieces;\n", type, type);
+    write_begin(out, program, is_int);
+    trdi_text_add(out, "        for (i64 c = cols * piece / pieces + LOCAL_ID; c < end; c += GROUP_SIZE) {\n"
+                       "        const i64 i = r * cols + c;\n");
+    write_instructions(out, program);
+    trdi_text_add(out, "        const %s value = v%d;\n", type, (int)program->reduced);
+    write_join(out, program, is_int, "value");
     trdi_text_add(out, "        }\n"
                        "        partial[LOCAL_ID] = a;\n"
                        "        for (int step = GROUP_SIZE / 2; step > 0; step /= 2) {\n"
@@ -177,9 +196,38 @@ static void write_rows(trdi_text *out, const trdi_program *program)
                        "                partial[LOCAL_ID] = %s;\n"
                        "            }\n"
                        "        }\n"
-                       "        BARRIER();\n", type, how.join);
+                       "        BARRIER();\n"
+                       "        a = partial[0];\n"
+                       "        if (LOCAL_ID == 0 && pieces > 1) pieced[g] = a;\n"
+                       "        if (LOCAL_ID == 0 && pieces == 1) {\n", type, reducer_of(program, is_int).join);
     write_result(out, program, is_int);
-    trdi_text_add(out, "        BARRIER();\n    }\n}\n");
+    trdi_text_add(out, "        }\n        BARRIER();\n    }\n}\n");
+}
+
+/* A work-item for each row: its pieces in order. */
+static void write_rows(trdi_text *out, const trdi_program *program, bool is_int)
+{
+    const int to = program->result;
+    const char *const type = reduced_type(program);
+    trdi_text_add(out, "KERNEL " TRDI_EXPRESSION_JOIN "(ARG(%s, p%d), ARG(const %s, pieced), const i64 rows, const i64 cols, const i64 pieces)\n{\n"
+                       "    OPEN(%s, p%d);\n"
+                       "    OPEN(const %s, pieced);\n"
+                       "    const i64 r = get_global_id(0);\n"
+                       "    if (r < rows) {\n", element_type(program->parameters[to].dtype), to, type,
+                  element_type(program->parameters[to].dtype), to, type);
+    write_begin(out, program, is_int);
+    trdi_text_add(out, "        for (i64 piece = 0; piece < pieces; piece++) {\n");
+    write_join(out, program, is_int, "pieced[r * pieces + piece]");
+    trdi_text_add(out, "        }\n        {\n");
+    write_result(out, program, is_int);
+    trdi_text_add(out, "        }\n    }\n}\n");
+}
+
+static void write_reduction(trdi_text *out, const trdi_program *program)
+{
+    const bool is_int = program->instructions[program->reduced].type == TRDI_VALUE_INT;
+    write_pieces(out, program, is_int);
+    write_rows(out, program, is_int);
 }
 
 trd_status trdi_expression_text(const trdi_program *program, char **out)
@@ -189,7 +237,7 @@ trd_status trdi_expression_text(const trdi_program *program, char **out)
     trdi_text_add(&text, "#undef GROUP_SIZE\n#define GROUP_SIZE %d\n%s", (int)TRDI_EXPRESSION_GROUP, helpers);
     write_head(&text, program);
     if (program->reduction == TRDI_REDUCE_NONE) write_elements(&text, program);
-    else write_rows(&text, program);
+    else write_reduction(&text, program);
     if (text.failed) {
         trdi_text_free(&text);
         return trdi_fail(TRD_E_MEMORY, "text of an expression");

@@ -6,8 +6,9 @@
 typedef struct user_kernel {
     trdi_cl_device *device;
     bool       is_expression, reduces;
-    trdi_mutex mutex;            /* guards handle: its arguments belong to it */
-    cl_kernel  handle;
+    size_t     result;           /* argument that takes a reduction */
+    trdi_mutex mutex;            /* guards handle and join: arguments belong to them */
+    cl_kernel  handle, join;     /* join: of a reduction, else NULL */
     cl_uint    n_arguments;      /* of the kernel function */
 } user_kernel;
 
@@ -20,12 +21,14 @@ trd_status trdi_cl_kernel_build(void *device_handle, const trdi_kernel_source *s
     kernel->device = device;
     kernel->is_expression = source->program != NULL;
     kernel->reduces = kernel->is_expression && source->program->reduction != TRDI_REDUCE_NONE;
+    if (kernel->reduces) kernel->result = (size_t)source->program->result;
     trd_status status = trdi_mutex_init(&kernel->mutex);
     if (status != TRD_OK) {
         trdi_free(kernel);
         return status;
     }
     status = trdi_cl_kernel_create_text(device, source->text, source->name, &kernel->handle);
+    if (status == TRD_OK && kernel->reduces) status = trdi_cl_kernel_create_text(device, source->text, TRDI_EXPRESSION_JOIN, &kernel->join);
     if (status == TRD_OK) {
         const cl_int error = trdi_cl.GetKernelInfo(kernel->handle, CL_KERNEL_NUM_ARGS, sizeof kernel->n_arguments, &kernel->n_arguments, NULL);
         if (error != CL_SUCCESS) status = trdi_cl_device_fail(device, error, "kernel '%s' on %s", source->name, device->facts.id);
@@ -44,6 +47,7 @@ void trdi_cl_user_kernel_free(void *handle)
     user_kernel *kernel = handle;
     if (kernel == NULL) return;
     trdi_cl_kernel_free(kernel->handle);
+    trdi_cl_kernel_free(kernel->join);
     trdi_mutex_destroy(&kernel->mutex);
     trdi_free(kernel);
 }
@@ -59,10 +63,10 @@ static void set_argument(trdi_cl_args *args, const trdi_argument *a)
     }
 }
 
-static trd_status set_arguments(const user_kernel *kernel, const trdi_argument *arguments, size_t n, const trdi_launch *launch)
+static trd_status set_arguments(const user_kernel *kernel, const trdi_argument *arguments, size_t n, const trdi_launch *launch, cl_mem pieced)
 {
     trdi_cl_args args = { .device = kernel->device, .kernel = kernel->handle, .status = TRD_OK };
-    size_t wanted = kernel->is_expression ? 2 : 0;
+    size_t wanted = kernel->reduces ? 5 : kernel->is_expression ? 2 : 0;
     for (size_t i = 0; i < n; i++) wanted += arguments[i].kind == TRDI_ARGUMENT_SPAN ? 2 : 1;
     if (wanted != kernel->n_arguments) {
         return trdi_fail(TRD_E_INVALID, "the arguments make %zu parameters (a tensor is two), the kernel has %u", wanted, (unsigned)kernel->n_arguments);
@@ -75,19 +79,52 @@ static trd_status set_arguments(const user_kernel *kernel, const trdi_argument *
         trdi_cl_arg_long(&args, launch->rows);
         trdi_cl_arg_long(&args, launch->cols);
     }
+    if (kernel->reduces) {
+        trdi_cl_arg_long(&args, trdi_expression_pieces(launch->cols));
+        trdi_cl_arg_memory(&args, pieced);
+    }
     return args.status;
 }
 
-/* Expressions: a work-item for each element, or a group for each row. */
-static trd_status enqueue(trdi_cl_queue *queue, const user_kernel *kernel, const trdi_launch *launch)
+/* After the pieces of each row: the row. */
+static trd_status join_pieces(trdi_cl_queue *queue, const user_kernel *kernel, const trdi_argument *arguments, const trdi_launch *launch, cl_mem pieced)
 {
-    if (!kernel->is_expression) return trdi_cl_launch(queue, kernel->handle, launch->n_dims, launch->global, launch->group[0] == 0 ? NULL : launch->group);
-    const size_t group = TRDI_EXPRESSION_GROUP, n = (size_t)(launch->rows * launch->cols);
-    const size_t most = (size_t)1 << 20;     /* groups of a reduction share the rows */
-    size_t n_groups = kernel->reduces ? (size_t)launch->rows : (n + group - 1) / group;
-    if (kernel->reduces && n_groups > most) n_groups = most;
-    const size_t global = n_groups * group;
+    trdi_cl_args args = { .device = kernel->device, .kernel = kernel->join, .status = TRD_OK };
+    trdi_cl_arg_span(&args, arguments[kernel->result].span);
+    trdi_cl_arg_memory(&args, pieced);
+    trdi_cl_arg_long(&args, launch->rows);
+    trdi_cl_arg_long(&args, launch->cols);
+    trdi_cl_arg_long(&args, trdi_expression_pieces(launch->cols));
+    TRDI_TRY(args.status);
+    const size_t group = TRDI_EXPRESSION_GROUP, global = ((size_t)launch->rows + group - 1) / group * group;
+    return trdi_cl_launch(queue, kernel->join, 1, &global, &group);
+}
+
+/* Groups share what there is to do. */
+static trd_status launch_groups(trdi_cl_queue *queue, const user_kernel *kernel, size_t n_groups)
+{
+    const size_t most = (size_t)1 << 20, group = TRDI_EXPRESSION_GROUP;
+    const size_t global = (kernel->reduces && n_groups > most ? most : n_groups) * group;
     return trdi_cl_launch(queue, kernel->handle, 1, &global, &group);
+}
+
+static trd_status run_reduction(trdi_cl_queue *queue, const user_kernel *kernel, const trdi_argument *arguments, size_t n, const trdi_launch *launch)
+{
+    const size_t pieces = (size_t)trdi_expression_pieces(launch->cols), n_groups = (size_t)launch->rows * pieces;
+    cl_mem pieced = NULL;
+    if (pieces > 1) TRDI_TRY(trdi_cl_queue_scratch(queue, TRDI_CL_SCRATCH_SELECT, n_groups * sizeof(float), &pieced));
+    TRDI_TRY(set_arguments(kernel, arguments, n, launch, pieced));
+    TRDI_TRY(launch_groups(queue, kernel, n_groups));
+    return pieces > 1 ? join_pieces(queue, kernel, arguments, launch, pieced) : TRD_OK;
+}
+
+static trd_status run(trdi_cl_queue *queue, const user_kernel *kernel, const trdi_argument *arguments, size_t n, const trdi_launch *launch)
+{
+    if (kernel->reduces) return run_reduction(queue, kernel, arguments, n, launch);
+    TRDI_TRY(set_arguments(kernel, arguments, n, launch, NULL));
+    const size_t elements = (size_t)(launch->rows * launch->cols), group = TRDI_EXPRESSION_GROUP;
+    if (kernel->is_expression) return launch_groups(queue, kernel, (elements + group - 1) / group);
+    return trdi_cl_launch(queue, kernel->handle, launch->n_dims, launch->global, launch->group[0] == 0 ? NULL : launch->group);
 }
 
 trd_status trdi_cl_kernel_run(void *queue_handle, void *kernel_handle, const trdi_argument *arguments, size_t n, const trdi_launch *launch)
@@ -96,8 +133,7 @@ trd_status trdi_cl_kernel_run(void *queue_handle, void *kernel_handle, const trd
     user_kernel *kernel = kernel_handle;
     TRDI_TRY(trdi_cl_usable(queue->device));
     trdi_mutex_lock(&kernel->mutex);
-    trd_status status = set_arguments(kernel, arguments, n, launch);
-    if (status == TRD_OK) status = enqueue(queue, kernel, launch);
+    const trd_status status = run(queue, kernel, arguments, n, launch);
     trdi_mutex_unlock(&kernel->mutex);
     if (status != TRD_OK) return status;
     const cl_int error = trdi_cl.Flush(queue->handle);
