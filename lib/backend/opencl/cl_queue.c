@@ -74,13 +74,6 @@ void trdi_cl_queue_destroy(void *handle)
     trdi_free(queue);
 }
 
-/* At once, since processes are killed; but what takes seconds waits for the closing of the device, or for a process that goes on. */
-static bool time_to_save(trdi_cl_device *device)
-{
-    enum { MANY_WAITS = 500 };
-    return !device->slow_binaries || atomic_fetch_add_explicit(&device->n_waits, 1, memory_order_relaxed) >= MANY_WAITS;
-}
-
 trd_status trdi_cl_queue_wait(void *handle)
 {
     trdi_cl_queue *queue = handle;
@@ -88,7 +81,9 @@ trd_status trdi_cl_queue_wait(void *handle)
     const cl_int error = finish(queue);
     if (error != CL_SUCCESS) return trdi_cl_work_fail(device, error, "waiting for a queue of %s (%s)", device->facts.id, device->facts.name);
     drop_held(queue);
-    if (atomic_load_explicit(&device->n_unsaved, memory_order_relaxed) > 0 && time_to_save(device)) trdi_cl_programs_save(device, false);
+    /* At once, since processes are killed; what takes seconds waits for the closing of the device. */
+    const bool unsaved = atomic_load_explicit(&device->n_unsaved, memory_order_relaxed) > 0;
+    if (unsaved && !device->slow_binaries) trdi_cl_programs_save(device, false);
     return trdi_cl_usable(device);
 }
 

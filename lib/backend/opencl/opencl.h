@@ -38,8 +38,7 @@ typedef struct trdi_cl_device {
     cl_context     context;
     cl_command_queue queue;      /**< for preparation; guarded by mutex */
     trdi_cl_traits traits;
-    bool           slow_binaries;/**< asking for the binary of a program compiles it once more (PoCL) */
-    atomic_int     n_waits;      /**< with unsaved programs and slow binaries */
+    bool           slow_binaries;/**< asking for the binary of a program compiles all its kernels once more (PoCL) */
     bool           forgetful;    /**< clFinish does not wait for what was flushed before (rusticl of Mesa 22.3) */
     cl_mem         nothing;      /**< one line of memory that stands for absent operands */
     trdi_mutex     mutex;        /**< guards queue */
