@@ -201,6 +201,7 @@ static void test_aliases(rig *r)
     rig_check(r, "in place", t, x, 0.0);
     RIG_RUN_FAILS(r, k, TRD_E_INVALID, "'y' is written and overlaps 'x'", rig_arg(front), rig_arg(shifted));
     trd_kernel_destroy(k);
+    trd_tensor_destroy(shifted);
     k = build(r, "float *x, float *w", "x[i] = w[c]");
     CHECK_OK(trd_tensor_view(t, 0, 1, (int64_t[]){ 5 }, NULL, &shifted));
     RIG_RUN_FAILS(r, k, TRD_E_INVALID, "overlaps 'w'", rig_arg(t), rig_arg(shifted));
@@ -397,6 +398,9 @@ static void test_all(rig *r)
     test_reductions(r);
     test_sources(r);
     test_refusals(r);
+    trd_device_memory memory = { .struct_size = sizeof memory };
+    CHECK_OK(trd_device_get_memory(r->device, &memory));
+    CHECK_INT(memory.n_allocated, 0);
 }
 
 int main(void)
