@@ -554,8 +554,43 @@ static void test_top_k(rig *r)
     for (int i = 0; i < 5; i++) trd_tensor_destroy(all[i]);
 }
 
+/* Two devices in one process: what belongs to one is refused by the other; events are waited for across them. */
+static void test_other_device(rig *r)
+{
+    if (rig_on_cpu(r)) return;
+    rig cpu = rig_open("cpu");
+    float *const x = rig_floats(64);
+    trd_tensor *const here = rig_tensor(r, TRD_DTYPE_F32, 8, 8, x), *const there = rig_tensor(&cpu, TRD_DTYPE_F32, 8, 8, x);
+    trd_weight *weight;
+    trd_kernel *kernel;
+    trd_event *event;
+    CHECK_OK(trd_weight_create(cpu.device, 8, 8, TRD_DTYPE_F32, x, NULL, &weight));
+    CHECK_OK(trd_kernel_create_expression(cpu.device, "float *x", "x[i] = 1", &kernel));
+    const trd_argument argument = rig_arg(here);
+    CHECK_FAILS(trd_add(r->queue, here, there, here), TRD_E_INVALID, "b is on device cpu:0, the queue on opencl:");
+    CHECK_FAILS(trd_linear(r->queue, here, weight, here, NULL), TRD_E_INVALID, "weight is on device cpu:0");
+    CHECK_FAILS(trd_tensor_copy(r->queue, here, there), TRD_E_INVALID, "y is on device cpu:0");
+    CHECK_FAILS(trd_tensor_write(cpu.queue, here, x, 256), TRD_E_INVALID, "the queue on cpu:0");
+    CHECK_FAILS(trd_kernel_run(r->queue, kernel, &argument, 1, NULL), TRD_E_INVALID, "the kernel is of device cpu:0");
+    CHECK_FAILS(trd_kernel_run(cpu.queue, kernel, &argument, 1, NULL), TRD_E_INVALID, "argument 0 is on device opencl:");
+    CHECK_OK(trd_scale(r->queue, here, 2.0f, here));
+    CHECK_OK(trd_event_record(r->queue, &event));
+    CHECK_OK(trd_queue_wait_event(cpu.queue, event));
+    bool done;
+    CHECK_OK(trd_event_done(event, &done));
+    CHECK(done);
+    trd_event_destroy(event);
+    trd_kernel_destroy(kernel);
+    trd_weight_destroy(weight);
+    trd_tensor_destroy(here);
+    trd_tensor_destroy(there);
+    rig_close(&cpu);
+    free(x);
+}
+
 static void test_all(rig *r)
 {
+    test_other_device(r);
     test_norms(r);
     test_norm_refusals(r);
     test_maps(r);
