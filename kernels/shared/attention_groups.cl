@@ -7,7 +7,7 @@
  * Options  -DHEAD_DIM=64 | -DHEAD_DIM=0 -DKEYS_HALF=1 -DMEMORY=2 | -DHEAD_DIM=80 -DMEMORY=1 -DTERMS=0 */
 #include "attention.h"
 
-#define KEY_LANES 4
+#define KEY_LANES 4                   /* a power of two; masks, not %, beside /: clang joins both by a "freeze" that oclgrind 21 does not know */
 #define CHUNK ((GROUP_SIZE + KEY_LANES - 1) / KEY_LANES)
 
 /* Element i of a row of keys or values. */
@@ -47,9 +47,9 @@ static inline float chunk_score(const attention_job *job, const key_set *set, co
     const int with_terms = TERMS && !is_memory;
     float sum = 0.0f;
     if (mine >= low && mine < high) {
-        sum = part_dot(job, set->keys + at[t / KEY_LANES], is_half, t % KEY_LANES);
+        sum = part_dot(job, set->keys + at[t / KEY_LANES], is_half, t & (KEY_LANES - 1));
         if (with_terms && job->relative_keys != 0) {
-            sum += part_dot(job, (GLOBAL const char *)(job->relative_keys + relative_at(job, mine)), 0, t % KEY_LANES);
+            sum += part_dot(job, (GLOBAL const char *)(job->relative_keys + relative_at(job, mine)), 0, t & (KEY_LANES - 1));
         }
     }
     partial[t] = sum;
@@ -97,7 +97,7 @@ static inline void weigh(const attention_job *job, const key_set *set, const int
     const int t = LOCAL_ID, parts = GROUP_SIZE / columns, part = t / columns, end = min(high - first, CHUNK);
     GLOBAL const char *values = set->values + value_shift(job, set);
     const int with_relative = TERMS && !is_memory && job->relative_values != 0;
-    for (int c = t - part * columns, slot = t; c < job->head_dim; c += columns, slot += GROUP_SIZE) {
+    for (int c = t & (columns - 1), slot = t; c < job->head_dim; c += columns, slot += GROUP_SIZE) {
         float sum = 0.0f;
         for (int j = part; j < end; j += parts) {
             if (first + j < low) continue;

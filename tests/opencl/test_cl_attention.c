@@ -56,10 +56,12 @@ typedef struct scene {
     trdi_op op;
 } scene;
 
-static const int32_t long_rows[ROWS] = { 41, 1, 70 }, short_rows[ROWS] = { 18, 1, 6 };
+static const int32_t long_rows[ROWS] = { 41, 1, 70 }, short_rows[ROWS] = { 18, 1, 6 }, tiny_rows[ROWS] = { 6, 1, 2 };
 
 static const int32_t *lengths(const cl_rig *r)
 {
+    const char *implementation = getenv("TREADLE_TEST_IMPLEMENTATION");
+    if (implementation != NULL && strcmp(implementation, "oclgrind") == 0 && strcmp(r->form, "groups") == 0) return tiny_rows;
     return r->small ? short_rows : long_rows;
 }
 
@@ -226,7 +228,7 @@ static void same_bits(cl_rig *r)
         float *whole = malloc((size_t)s.n_y * sizeof *whole);
         CHECK(whole != NULL);
         memcpy(whole, cl_rig_got(r, s.y), (size_t)s.n_y * sizeof *whole);
-        for (int64_t t = 0; t < s.n_tokens; t += r->small ? 9 : 1 + t % 5) token_alone(r, &s, whole, t);
+        for (int64_t t = 0; t < s.n_tokens; t += r->small ? 7 : 1 + t % 5) token_alone(r, &s, whole, t);
         if (!in_blocks.half) {
             s.op.u.attention.source = TRDI_KEYS_PACKED;
             CHECK_OK(cl_rig_run(r, &s.op, s.n_tokens));
