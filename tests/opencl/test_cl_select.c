@@ -83,7 +83,7 @@ static void best_case(cl_rig *r, int64_t width, int64_t candidates, int variant)
     const int64_t stride = width + 3;
     float *values = cl_rig_floats(r, ROWS * stride), *row_scores = cl_rig_floats(r, ROWS);
     fill_values(values, ROWS * stride, variant);
-    for (int i = 0; i < ROWS && (variant == 1 || variant == 3); i++) row_scores[i] = 1.0f;
+    for (int i = 0; i < ROWS && (variant == 1 || variant == 3); i++) row_scores[i] = variant == 1 ? -0.0f : 1.0f;
     const int32_t k4 = (int32_t)(candidates < 4 * width ? candidates : 4 * width), k1 = (int32_t)(candidates < width ? candidates : width);
     const trdi_selection list[] = {
         { .mode = TRDI_SELECT_BEST, .first_row = 0, .n_rows = 4, .n_candidates = k4 },
