@@ -61,6 +61,7 @@ while read -r source; do
     sed -n 's/^ \* Options  *\(.*\)$/\1/p' "$source" | tr '|' '\n' >"$work/sets"
     [ -s "$work/sets" ] || echo >"$work/sets"
     while read -r class <&3; do
+        case $source/$class in *_tiles.cl/*TRD_GROUPS* | *_groups.cl/*TRD_TILES*) continue ;; esac     # of one form by its name
         while read -r set <&4; do
             set=${set%\*/}
             compile "$source" "$class $set"
