@@ -9,7 +9,7 @@ mkdir -p "$scratch"
 if ! "$python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$scratch/site" \
     --config-settings=cmake.build-type=Debug --config-settings=build-dir=build/wheel-test "$source" \
     > "$scratch/pip.log" 2>&1; then
-    if grep -qiE 'network|connection|resolve|No matching distribution|Could not find a version' "$scratch/pip.log"; then
+    if grep -qE 'ConnectionError|Temporary failure in name resolution|No matching distribution|Could not find a version' "$scratch/pip.log"; then
         echo "skipped: the build requirements cannot be fetched: $(tail -n 1 "$scratch/pip.log")"
         exit 77
     fi
