@@ -371,6 +371,16 @@ static cl_int CL_API_CALL wait_for(cl_uint n, const cl_event *events)
     return wanted != CL_SUCCESS ? wanted : error;
 }
 
+/* The command went wrong, which nothing but its event tells. */
+static cl_int CL_API_CALL event_info(cl_event event, cl_event_info what, size_t bytes, void *out, size_t *wanted)
+{
+    const cl_int error = target->clGetEventInfo(event, what, bytes, out, wanted);
+    if (what != CL_EVENT_COMMAND_EXECUTION_STATUS || error != CL_SUCCESS || out == NULL) return error;
+    const cl_int given = fault("clGetEventInfo");
+    if (given != CL_SUCCESS) memcpy(out, &given, sizeof given);
+    return CL_SUCCESS;
+}
+
 /* ---- Entries ---- */
 
 static void put_in(cl_icd_dispatch *table)
@@ -406,6 +416,7 @@ static void put_in(cl_icd_dispatch *table)
     table->clRetainEvent = retain_event;
     table->clReleaseEvent = release_event;
     table->clWaitForEvents = wait_for;
+    table->clGetEventInfo = event_info;
     table->clFlush = flush;
     table->clFinish = finish;
 }

@@ -9,7 +9,10 @@
 #include <stdbool.h>
 
 typedef struct fault_layer {
-    /** The nth call from now on (1 = the next) of "clCreateBuffer" gives error; and all after it, if lasting. Forgets an earlier fault. */
+    /**
+     * The nth call from now on (1 = the next) of "clCreateBuffer" gives error; and all after it, if lasting. Forgets an earlier fault.
+     * "clGetEventInfo": the call succeeds, and says that the command ended with the error.
+     */
     void (*set)(const char *function, long nth, bool lasting, int error);
     void (*clear)(void);
     /** Did the fault that was set happen? */

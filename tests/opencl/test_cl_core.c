@@ -189,6 +189,53 @@ static void check_plans(const device *d, const device *other)
     free_adder(&a);
 }
 
+/* A caller that never waits for its queue: transfers, or the number of buffers, let go of what earlier steps used. */
+static void check_bounded(const device *d, bool reading)
+{
+    void *queue = make_queue(d), *other = make_buffer(d, 64, TRDI_MEMORY_DEVICE);
+    const uint64_t before = ops->memory_in_use(d->handle);
+    uint64_t most = 0;
+    for (int i = 0; i < (small ? 60 : 600); i++) {
+        adder a = { .width = 1000 + i };
+        const size_t bytes = (size_t)a.width * sizeof(float);
+        a.step = make_buffer(d, bytes, TRDI_MEMORY_STEP);
+        a.result = make_buffer(d, bytes, TRDI_MEMORY_RESULT);
+        const trdi_op op = { .kind = TRDI_OP_MAP, .count = TRDI_COUNT_TOKENS, .u.map = { .function = TRDI_MAP_SCALE, .x = at(a.step, 0),
+            .y = at(a.result, 0), .width = a.width, .x_stride = a.width, .y_stride = a.width, .parameter = 1.0f } };
+        CHECK_OK(ops->plan_create(d->handle, &op, 1, NULL, &a.plan));
+        CHECK_OK(ops->plan_run(queue, a.plan, &run_once));
+        free_adder(&a);
+        char got[8];
+        if (reading) CHECK_OK(ops->read(queue, got, at(other, 0), sizeof got));
+        const uint64_t used = ops->memory_in_use(d->handle) - before;
+        if (used > most) most = used;
+    }
+    const uint64_t step = 2 * 1600 * sizeof(float);
+    CHECK(most <= (reading ? 1 : 160) * step);
+    ops->queue_destroy(queue);
+    ops->buffer_free(other);
+    CHECK_INT(ops->memory_in_use(d->handle), before - 64);
+}
+
+/* An operation with a table of its own. */
+static void check_table(const device *d)
+{
+    enum { WIDTH = 64 };
+    void *queue = make_queue(d), *y = make_buffer(d, WIDTH * sizeof(float), TRDI_MEMORY_DEVICE), *places = make_buffer(d, 4, TRDI_MEMORY_STEP), *plan;
+    const uint64_t before = ops->memory_in_use(d->handle);
+    const trdi_op op = { .kind = TRDI_OP_POSITIONS, .count = TRDI_COUNT_TOKENS,
+                         .u.positions = { .y = at(y, 0), .positions = at(places, 0), .width = WIDTH } };
+    CHECK_OK(ops->plan_create(d->handle, &op, 1, NULL, &plan));
+    CHECK(ops->memory_in_use(d->handle) > before);
+    CHECK_OK(ops->plan_run(queue, plan, &run_once));
+    CHECK_OK(ops->queue_wait(queue));
+    ops->plan_destroy(plan);
+    CHECK_INT(ops->memory_in_use(d->handle), before);
+    ops->buffer_free(places);
+    ops->buffer_free(y);
+    ops->queue_destroy(queue);
+}
+
 /* ---- Events ---- */
 
 /* Two queues pass numbers to and fro: what one writes is read by the other only because of the events. */
@@ -298,6 +345,9 @@ int main(void)
         check_buffers(&devices[i]);
         check_copies(&devices[i]);
         check_plans(&devices[i], n > 1 ? &devices[(i + 1) % n] : NULL);
+        if (!small) check_bounded(&devices[i], false);
+        check_bounded(&devices[i], true);
+        check_table(&devices[i]);
         check_events(&devices[i]);
         check_across(&devices[i], &devices[(i + 1) % n]);
     }

@@ -167,6 +167,7 @@ static const struct {
     { "clEnqueueBarrierWithWaitList", CL_OUT_OF_RESOURCES, TRD_E_DEVICE, "CL_OUT_OF_RESOURCES", false, true },
     { "clFlush", CL_INVALID_COMMAND_QUEUE, TRD_E_DEVICE, "was lost", false, true },
     { "clWaitForEvents", CL_OUT_OF_RESOURCES, TRD_E_DEVICE, "was lost", false, true },
+    { "clGetEventInfo", CL_OUT_OF_RESOURCES, TRD_E_DEVICE, "was lost", false, true },
 };
 
 static void try_each_call(const trdi_device_facts *facts, size_t which)
@@ -225,6 +226,23 @@ static void comes_to_rest(session *s)
     trdi_thread_join(opener);
 }
 
+/* A command ends with an error, while waiting for the queue succeeds. */
+static void tells_of_commands(session *s)
+{
+    CHECK_OK(ops->plan_run(s->queues[0], s->plan, &one_step));
+    layer->set("clGetEventInfo", 1, false, CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    CHECK_FAILS(ops->queue_wait(s->queues[0]), TRD_E_MEMORY, "an earlier command on a queue of opencl:");
+    CHECK(layer->happened());
+    CHECK_OK(work(s));
+    CHECK_OK(ops->plan_run(s->queues[0], s->plan, &one_step));
+    float got;
+    layer->set("clGetEventInfo", 2, false, CL_MEM_OBJECT_ALLOCATION_FAILURE);     /* the first is that of the transfer */
+    CHECK_FAILS(ops->read(s->queues[0], &got, (trdi_span){ s->x, 0 }, sizeof got), TRD_E_MEMORY, "read: an earlier command on");
+    layer->set("clGetEventInfo", 1, false, CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    CHECK_FAILS(ops->read(s->queues[0], &got, (trdi_span){ s->x, 0 }, sizeof got), TRD_E_MEMORY, "read on opencl:");
+    CHECK_OK(ops->queue_wait(s->queues[0]));
+}
+
 static void goes_on(const trdi_device_facts *facts)
 {
     session s = { .device = NULL };
@@ -240,6 +258,7 @@ static void goes_on(const trdi_device_facts *facts)
     layer->set("clFinish", 1, false, CL_MEM_OBJECT_ALLOCATION_FAILURE);      /* memory that a driver makes late */
     CHECK_FAILS(ops->queue_wait(s.queues[0]), TRD_E_MEMORY, "CL_MEM_OBJECT_ALLOCATION_FAILURE");
     CHECK_OK(work(&s));
+    tells_of_commands(&s);
     comes_to_rest(&s);
     atomic_bool abort = true;
     trdi_step step = one_step;
@@ -390,6 +409,7 @@ int main(void)
     freed_early(&facts[0]);
     goes_on(&facts[0]);
     lose_one(&facts[0], &facts[0], "clFinish", 1);
+    lose_one(&facts[0], &facts[0], "clGetEventInfo", 2);                 /* after a write: that of the first step */
     lose_one(&facts[0], &facts[n - 1], "clEnqueueReadBuffer", 3);        /* the first two do not block */
     const char *implementation = getenv("TREADLE_TEST_IMPLEMENTATION");
     if (implementation != NULL && strcmp(implementation, "pocl") != 0) return 0;     /* what follows is the same host code, and slow elsewhere */

@@ -142,8 +142,11 @@ trd_status trdi_cl_copy(void *handle, trdi_span dst, trdi_span src, size_t bytes
         if (apart == 0) return TRD_OK;
         if (apart < bytes) return trdi_fail(TRD_E_INVALID, "copy of %zu bytes from %zu to %zu of one buffer: they overlap", bytes, src.offset, dst.offset);
     }
-    const cl_int error = trdi_cl.EnqueueCopyBuffer(queue->handle, from->memory, to->memory, src.offset, dst.offset, bytes, 0, NULL, NULL);
-    return error == CL_SUCCESS ? TRD_OK : trdi_cl_device_fail(device, error, "copy of %zu bytes on %s", bytes, device->facts.id);
+    cl_event event;
+    const cl_int error = trdi_cl.EnqueueCopyBuffer(queue->handle, from->memory, to->memory, src.offset, dst.offset, bytes, 0, NULL, &event);
+    if (error != CL_SUCCESS) return trdi_cl_device_fail(device, error, "copy of %zu bytes on %s", bytes, device->facts.id);
+    trdi_cl_queue_note(queue, event);
+    return TRD_OK;
 }
 
 trd_status trdi_cl_write(void *handle, trdi_span dst, const void *src, size_t bytes)
@@ -155,8 +158,10 @@ trd_status trdi_cl_write(void *handle, trdi_span dst, const void *src, size_t by
     const trdi_cl_buffer *to = check_range(queue, "write", dst, bytes);
     if (to == NULL) return TRD_E_INVALID;
     if (src == NULL) return trdi_fail(TRD_E_INVALID, "write of %zu bytes: the source is absent", bytes);
-    const cl_int error = trdi_cl.EnqueueWriteBuffer(queue->handle, to->memory, CL_TRUE, dst.offset, bytes, src, 0, NULL, NULL);
-    return error == CL_SUCCESS ? TRD_OK : trdi_cl_work_fail(device, error, "write of %zu bytes to %s", bytes, device->facts.id);
+    cl_event event;
+    const cl_int error = trdi_cl.EnqueueWriteBuffer(queue->handle, to->memory, CL_TRUE, dst.offset, bytes, src, 0, NULL, &event);
+    if (error != CL_SUCCESS) return trdi_cl_work_fail(device, error, "write of %zu bytes to %s", bytes, device->facts.id);
+    return trdi_cl_queue_settle(queue, event, "write");
 }
 
 trd_status trdi_cl_read(void *handle, void *dst, trdi_span src, size_t bytes)
@@ -168,6 +173,8 @@ trd_status trdi_cl_read(void *handle, void *dst, trdi_span src, size_t bytes)
     const trdi_cl_buffer *from = check_range(queue, "read", src, bytes);
     if (from == NULL) return TRD_E_INVALID;
     if (dst == NULL) return trdi_fail(TRD_E_INVALID, "read of %zu bytes: the destination is absent", bytes);
-    const cl_int error = trdi_cl.EnqueueReadBuffer(queue->handle, from->memory, CL_TRUE, src.offset, bytes, dst, 0, NULL, NULL);
-    return error == CL_SUCCESS ? TRD_OK : trdi_cl_work_fail(device, error, "read of %zu bytes from %s", bytes, device->facts.id);
+    cl_event event;
+    const cl_int error = trdi_cl.EnqueueReadBuffer(queue->handle, from->memory, CL_TRUE, src.offset, bytes, dst, 0, NULL, &event);
+    if (error != CL_SUCCESS) return trdi_cl_work_fail(device, error, "read of %zu bytes from %s", bytes, device->facts.id);
+    return trdi_cl_queue_settle(queue, event, "read");
 }

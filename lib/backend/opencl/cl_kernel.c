@@ -65,7 +65,9 @@ trd_status trdi_cl_set_memory(trdi_cl_device *device, cl_kernel kernel, cl_uint 
 
 trd_status trdi_cl_launch(trdi_cl_queue *queue, cl_kernel kernel, int n_dims, const size_t *global, const size_t *local)
 {
-    const cl_int error = trdi_cl.EnqueueNDRangeKernel(queue->handle, kernel, (cl_uint)n_dims, NULL, global, local, 0, NULL, NULL);
+    cl_event event = NULL;
+    const cl_int error = trdi_cl.EnqueueNDRangeKernel(queue->handle, kernel, (cl_uint)n_dims, NULL, global, local, 0, NULL, queue->noting ? &event : NULL);
+    if (error == CL_SUCCESS && event != NULL) trdi_cl_queue_note(queue, event);
     if (error == CL_SUCCESS) return TRD_OK;
     char name[64] = "?";
     (void)trdi_cl.GetKernelInfo(kernel, CL_KERNEL_FUNCTION_NAME, sizeof name - 1, name, NULL);

@@ -106,7 +106,7 @@ static trd_status prepare_positions(trdi_cl_device *device, const trdi_op *op, c
         status = trdi_cl_one_make(&args, args.n, 1, state);
     }
     if (status == TRD_OK) ((trdi_cl_one *)*state)->table = table;
-    else if (table != NULL) (void)trdi_cl.ReleaseMemObject(table);
+    else trdi_cl_memory_free(device, table);
     return status;
 }
 

@@ -113,7 +113,7 @@ static const char *misfit(const trdi_op_select *op, const trdi_selection *s)
 {
     if ((unsigned)s->mode > TRDI_SELECT_GIVEN) return "unknown mode";
     if (s->n_rows < 1 || s->first_row < 0 || s->n_candidates < 0 || s->output < 0) return "a count is out of range";
-    const int64_t total = s->n_rows * op->width, last = s->first_row + s->n_rows - 1;
+    const int64_t total = s->n_rows * op->width, last = (int64_t)s->first_row + s->n_rows - 1;
     if (total > INT32_MAX) return "more than 2^31 entries";
     if (!inside(op->values, last * op->stride, op->width)) return "its rows are not inside the logits";
     if (op->row_scores.buffer != NULL && !inside(op->row_scores, last, 1)) return "its rows are not inside the row scores";

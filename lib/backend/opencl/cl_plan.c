@@ -133,7 +133,7 @@ static trd_status enqueue_ops(trdi_cl_queue *queue, const cl_plan *plan, const t
     return TRD_OK;
 }
 
-/* Host memory stays until the queue was waited for, also when its owner frees it. */
+/* Host memory stays until the step is done, also when its owner frees it. */
 static trd_status hold_buffers(trdi_cl_queue *queue, const cl_plan *plan)
 {
     for (size_t i = 0; i < plan->n_steps; i++) TRDI_TRY(trdi_cl_queue_hold(queue, plan->steps[i]));
@@ -152,14 +152,21 @@ static trd_status send_steps(trdi_cl_queue *queue, const cl_plan *plan)
     return TRD_OK;
 }
 
+/* The last command of a step is noted. */
 static trd_status fetch_results(trdi_cl_queue *queue, const cl_plan *plan)
 {
+    cl_event last = NULL;
     for (size_t i = 0; i < plan->n_results; i++) {
         const trdi_cl_buffer *b = plan->results[i];
         if (b->bytes == 0) continue;
-        const cl_int error = trdi_cl.EnqueueReadBuffer(queue->handle, b->memory, CL_FALSE, 0, b->bytes, b->host, 0, NULL, NULL);
+        const cl_int error = trdi_cl.EnqueueReadBuffer(queue->handle, b->memory, CL_FALSE, 0, b->bytes, b->host, 0, NULL, &last);
         if (error != CL_SUCCESS) return trdi_cl_device_fail(queue->device, error, "results of %zu bytes from %s", b->bytes, queue->device->facts.id);
+        trdi_cl_queue_note(queue, last);
     }
+    if (last != NULL) return TRD_OK;
+    const cl_int error = trdi_cl.EnqueueMarkerWithWaitList(queue->handle, 0, NULL, &last);
+    if (error != CL_SUCCESS) return trdi_cl_device_fail(queue->device, error, "end of a step on %s", queue->device->facts.id);
+    trdi_cl_queue_note(queue, last);
     return TRD_OK;
 }
 
@@ -180,6 +187,7 @@ trd_status trdi_cl_plan_run(void *handle, void *plan_handle, const trdi_step *st
     if (queue->device != plan->device) {
         return trdi_fail(TRD_E_INVALID, "a plan of %s on a queue of another device, %s", plan->device->facts.id, queue->device->facts.id);
     }
+    TRDI_TRY(trdi_cl_queue_look(queue));
     TRDI_TRY(hold_buffers(queue, plan));
     const trd_status status = enqueue_all(queue, plan, step);
     if (status != TRD_OK) trdi_cl_queue_drain(queue);    /* after a failure the host may touch the step at once */
@@ -195,7 +203,8 @@ trd_status trdi_cl_one_make(trdi_cl_args *args, cl_uint n_argument, size_t per_r
         trdi_cl_kernel_free(args->kernel);
         return args->status != TRD_OK ? args->status : trdi_fail(TRD_E_MEMORY, "kernel of a plan: %zu bytes", sizeof *one);
     }
-    *one = (trdi_cl_one){ .kernel = args->kernel, .n_argument = n_argument, .per_row = per_row, .group = trdi_cl_group_size(args->device) };
+    *one = (trdi_cl_one){ .device = args->device, .kernel = args->kernel, .n_argument = n_argument, .per_row = per_row,
+                          .group = trdi_cl_group_size(args->device) };
     *state = one;
     return TRD_OK;
 }
@@ -214,6 +223,6 @@ void trdi_cl_one_release(void *state)
     if (state == NULL) return;
     trdi_cl_one *one = state;
     trdi_cl_kernel_free(one->kernel);
-    if (one->table != NULL) (void)trdi_cl.ReleaseMemObject(one->table);
+    trdi_cl_memory_free(one->device, one->table);
     trdi_free(one);
 }

@@ -28,6 +28,9 @@ trd_status trdi_cl_queue_create(void *handle, const trdi_queue_options *options,
     return TRD_OK;
 }
 
+/* Buffers that a queue holds before it waits for them: a caller that never waits must not fill the memory. */
+enum { MOST_HELD = 256 };
+
 /* Until everything on the queue is done. */
 static cl_int finish(trdi_cl_queue *queue)
 {
@@ -62,11 +65,50 @@ trd_status trdi_cl_queue_hold(trdi_cl_queue *queue, trdi_cl_buffer *buffer)
     return TRD_OK;
 }
 
+static void forget(trdi_cl_queue *queue)
+{
+    if (queue->last != NULL) (void)trdi_cl.ReleaseEvent(queue->last);
+    queue->last = NULL;
+}
+
+/* CL_COMPLETE, a state before it, or the error with which a command ended. */
+static cl_int state_of(cl_event event)
+{
+    cl_int state = CL_QUEUED;
+    const cl_int error = trdi_cl.GetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
+    return error != CL_SUCCESS ? error : state;
+}
+
+void trdi_cl_queue_note(trdi_cl_queue *queue, cl_event event)
+{
+    forget(queue);
+    queue->last = event;
+}
+
+trd_status trdi_cl_queue_settle(trdi_cl_queue *queue, cl_event event, const char *what)
+{
+    trdi_cl_device *device = queue->device;
+    const cl_int state = event != NULL ? state_of(event) : CL_COMPLETE, noted = queue->last != NULL ? state_of(queue->last) : CL_COMPLETE;
+    if (event != NULL) (void)trdi_cl.ReleaseEvent(event);
+    forget(queue);
+    drop_held(queue);
+    if (noted < 0) return trdi_cl_work_fail(device, noted, "%s: an earlier command on a queue of %s (%s) failed", what, device->facts.id, device->facts.name);
+    return state >= 0 ? TRD_OK : trdi_cl_work_fail(device, state, "%s on %s (%s)", what, device->facts.id, device->facts.name);
+}
+
+trd_status trdi_cl_queue_look(trdi_cl_queue *queue)
+{
+    if (queue->n_held >= MOST_HELD) return trdi_cl_queue_wait(queue);
+    const bool over = queue->last != NULL && state_of(queue->last) <= CL_COMPLETE;
+    return over ? trdi_cl_queue_settle(queue, NULL, "step") : TRD_OK;
+}
+
 void trdi_cl_queue_destroy(void *handle)
 {
     trdi_cl_queue *queue = handle;
     if (queue == NULL) return;
     (void)finish(queue);
+    forget(queue);
     for (int i = 0; i < TRDI_CL_N_SCRATCH; i++) trdi_cl_memory_free(queue->device, queue->scratch[i].memory);
     (void)trdi_cl.ReleaseCommandQueue(queue->handle);
     drop_held(queue);
@@ -80,7 +122,7 @@ trd_status trdi_cl_queue_wait(void *handle)
     trdi_cl_device *device = queue->device;
     const cl_int error = finish(queue);
     if (error != CL_SUCCESS) return trdi_cl_work_fail(device, error, "waiting for a queue of %s (%s)", device->facts.id, device->facts.name);
-    drop_held(queue);
+    TRDI_TRY(trdi_cl_queue_settle(queue, NULL, "waiting"));
     /* At once, since processes are killed; what takes seconds waits for the closing of the device. */
     const bool unsaved = atomic_load_explicit(&device->n_unsaved, memory_order_relaxed) > 0;
     if (unsaved && !device->slow_binaries) trdi_cl_programs_save(device, false);
@@ -90,6 +132,7 @@ trd_status trdi_cl_queue_wait(void *handle)
 void trdi_cl_queue_drain(trdi_cl_queue *queue)
 {
     const cl_int error = finish(queue);
+    forget(queue);
     if (error == CL_SUCCESS) drop_held(queue);
     else trdi_cl_lose(queue->device, error, "waiting for a queue after a failure");
 }

@@ -133,7 +133,9 @@ trd_status trdi_cl_kernel_run(void *queue_handle, void *kernel_handle, const trd
     user_kernel *kernel = kernel_handle;
     TRDI_TRY(trdi_cl_usable(queue->device));
     trdi_mutex_lock(&kernel->mutex);
+    queue->noting = true;
     const trd_status status = run(queue, kernel, arguments, n, launch);
+    queue->noting = false;
     trdi_mutex_unlock(&kernel->mutex);
     if (status != TRD_OK) return status;
     const cl_int error = trdi_cl.Flush(queue->handle);

@@ -97,8 +97,10 @@ typedef struct trdi_cl_queue {
     trdi_cl_device  *device;
     cl_command_queue handle;
     struct { cl_mem memory; size_t bytes; } scratch[TRDI_CL_N_SCRATCH];
-    trdi_cl_buffer **held;       /**< buffers whose host memory the queue uses until its next wait */
+    trdi_cl_buffer **held;       /**< buffers whose host memory the queue uses until all that was enqueued is done */
     size_t           n_held, held_capacity;
+    cl_event         last;       /**< what was noted last; NULL once its outcome was looked at */
+    bool             noting;     /**< launches are noted */
 } trdi_cl_queue;
 
 /** Memory of a use with at least so many bytes; grows, contents are lost then. In queue order. */
@@ -199,6 +201,7 @@ extern const trdi_cl_lowering trdi_cl_lower_embed, trdi_cl_lower_positions, trdi
 
 /** A lowering of one kernel, for operations that need no more: state for trdi_cl_one_enqueue() and trdi_cl_one_release(). */
 typedef struct trdi_cl_one {
+    trdi_cl_device *device;
     cl_kernel kernel;
     cl_uint   n_argument;        /**< index of the int argument that takes n */
     size_t    per_row;           /**< groups per row */
@@ -248,8 +251,17 @@ trd_status trdi_cl_read(void *queue, void *dst, trdi_span src, size_t bytes);
 trd_status trdi_cl_queue_create(void *device, const trdi_queue_options *options, void **queue);
 void trdi_cl_queue_destroy(void *queue);
 trd_status trdi_cl_queue_wait(void *queue);
-/** Keep the host memory of a buffer until the queue's next wait. */
+/** Keep the host memory of a buffer until what is enqueued next is done. */
 trd_status trdi_cl_queue_hold(trdi_cl_queue *queue, trdi_cl_buffer *buffer);
+/**
+ * Take the event of a command whose outcome counts: the next look, wait or transfer fails if the command did. Drivers need not tell it
+ * by the result of clFinish. It takes the place of the one before; drivers fail what follows a failed command on a queue.
+ */
+void trdi_cl_queue_note(trdi_cl_queue *queue, cl_event event);
+/** Before more is held and enqueued: let go of what is done, fail if it failed; waits when very much is held. */
+trd_status trdi_cl_queue_look(trdi_cl_queue *queue);
+/** Everything on the queue is done, up to the event (NULL = none; taken): fail if it, or what was noted, failed. @param what  for the text */
+trd_status trdi_cl_queue_settle(trdi_cl_queue *queue, cl_event event, const char *what);
 /** Wait after a failure, so that nothing is under way any more; the failure's text stays. */
 void trdi_cl_queue_drain(trdi_cl_queue *queue);
 /** One use less; the last one frees. */
