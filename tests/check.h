@@ -1,6 +1,6 @@
 /*
  * check.h: checks for test programs. A failing check prints file, line, both values and ends the program with 1.
- * SKIP(reason) prints the reason and ends it with 77.
+ * SKIP(reason) prints the reason and ends it with 77. NO_DEVICE(reason) does so too, but fails where tests/opencl/with has found an implementation.
  */
 #ifndef TRD_TESTS_CHECK_H
 #define TRD_TESTS_CHECK_H
@@ -93,6 +93,17 @@
         printf("skipped: " __VA_ARGS__);                                                        \
         printf("\n");                                                                           \
         exit(77);                                                                               \
+    } while (0)
+
+/** No device to test on: a failure where the environment promises one, else a skip. */
+#define NO_DEVICE(...)                                                                          \
+    do {                                                                                        \
+        const char *check_promised_ = getenv("TREADLE_TEST_IMPLEMENTATION");                    \
+        if (check_promised_ == NULL || strcmp(check_promised_, "none") == 0) SKIP(__VA_ARGS__); \
+        fprintf(stderr, "%s is installed, but: ", check_promised_);                             \
+        fprintf(stderr, __VA_ARGS__);                                                           \
+        fprintf(stderr, "\n");                                                                  \
+        exit(1);                                                                                \
     } while (0)
 
 #endif

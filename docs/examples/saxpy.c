@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <treadle/treadle.h>
 
-enum { ROWS = 512, COLS = 256, N = ROWS * COLS, MAX_DEVICES = 8, SKIPPED = 77 };
+enum { ROWS = 512, COLS = 256, N = ROWS * COLS, MAX_DEVICES = 8 };
 
 /* Everything that lives on one device. */
 typedef struct job {
@@ -100,7 +100,7 @@ int main(int argc, char **argv)
     for (int k = 0; k < n && result == 0; k++) {
         if (start(&jobs[k], argc > 1 ? argv[k + 1] : NULL) == TRD_OK) continue;
         printf("%s: %s\n", argc > 1 ? argv[k + 1] : "default device", trd_last_error());
-        result = jobs[k].device == NULL ? SKIPPED : 1;
+        result = 1;
     }
     for (int k = 0; k < n && result == 0; k++) {
         const int n_wrong = finish(&jobs[k]);

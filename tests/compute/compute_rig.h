@@ -36,7 +36,7 @@ static inline bool rig_on_cpu(const rig *r)
     return strncmp(r->id, "cpu", 3) == 0;
 }
 
-/* Run on each device that this process is to test; skip if there is none. */
+/* Run on each device that this process is to test; see NO_DEVICE if there is none. */
 static inline void rig_each(void (*test)(rig *r))
 {
     const char *const backend = getenv("TREADLE_TEST_IMPLEMENTATION") != NULL ? "opencl" : "cpu";
@@ -50,7 +50,7 @@ static inline void rig_each(void (*test)(rig *r))
         rig_close(&r);
         n_run++;
     }
-    if (n_run == 0) SKIP("no usable device of %s", backend);
+    if (n_run == 0) NO_DEVICE("no usable device of %s", backend);
 }
 
 static uint64_t rig_state = 88172645463325252u;

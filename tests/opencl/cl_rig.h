@@ -56,7 +56,7 @@ static inline void cl_host_log(trd_log_level level, const char *text)
     trdi_log(level, "%s", text);
 }
 
-/* The back end of TREADLE_BACKEND_PATH; exits with 77 where there is no OpenCL. */
+/* The back end of TREADLE_BACKEND_PATH; see NO_DEVICE where there is no OpenCL. */
 static inline const trdi_backend_ops *cl_rig_module(void)
 {
     static const trdi_backend_host host = {
@@ -77,8 +77,7 @@ static inline const trdi_backend_ops *cl_rig_module(void)
     *(void **)&entry = dlsym(library, TRDI_BACKEND_ENTRY);
     CHECK(entry != NULL);
     if (entry(TRDI_BACKEND_ABI, &host, &ops) == TRD_OK) return ops;
-    printf("skipped: %s\n", trd_last_error());
-    exit(77);
+    NO_DEVICE("%s", trd_last_error());
 }
 
 /* ---- Rigs ---- */
@@ -118,17 +117,14 @@ static inline void cl_rig_close(cl_rig *r)
     trdi_backend_cpu()->device_close(r->cpu);
 }
 
-/* Run the test on every usable device in both forms; exits with 77 if there is none. Only one form with TREADLE_TEST_FORM. */
+/* Run the test on every usable device in both forms; see NO_DEVICE if there is none. Only one form with TREADLE_TEST_FORM. */
 static inline void cl_rig_each(const char *what, void (*test)(cl_rig *r))
 {
     const trdi_backend_ops *ops = cl_rig_module();
     static const char *const forms[] = { "tiles", "groups" };
     trdi_device_facts facts[8];
     size_t n = 0, n_tried = 0;
-    if (ops->enumerate(facts, 8, &n) != TRD_OK) {
-        printf("skipped: %s\n", trd_last_error());
-        exit(77);
-    }
+    if (ops->enumerate(facts, 8, &n) != TRD_OK) NO_DEVICE("%s", trd_last_error());
     const char *only = getenv("TREADLE_TEST_FORM");
     for (size_t i = 0; i < n && i < 8; i++) {
         if (facts[i].unusable[0] != '\0') continue;
@@ -143,9 +139,7 @@ static inline void cl_rig_each(const char *what, void (*test)(cl_rig *r))
             n_tried++;
         }
     }
-    if (n_tried > 0) return;
-    printf("skipped: no usable OpenCL device\n");
-    exit(77);
+    if (n_tried == 0) NO_DEVICE("none of its %zu devices can be used", n);
 }
 
 /* ---- Arrays ---- */

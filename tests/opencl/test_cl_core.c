@@ -332,11 +332,11 @@ int main(void)
     device devices[8];
     trdi_device_facts facts[8];
     size_t n = 0, n_all = 0, bytes, blocks;
-    if (ops->enumerate(facts, 8, &n_all) != TRD_OK) SKIP("%s", trd_last_error());
+    if (ops->enumerate(facts, 8, &n_all) != TRD_OK) NO_DEVICE("%s", trd_last_error());
     for (size_t i = 0; i < n_all && i < 8; i++) {
         if (facts[i].unusable[0] == '\0') devices[n++].facts = facts[i];
     }
-    if (n == 0) SKIP("no usable OpenCL device");
+    if (n == 0) NO_DEVICE("no usable OpenCL device");
     for (size_t i = 0; i < n; i++) CHECK_OK(ops->device_open(&devices[i].facts, &devices[i].handle));
     for (size_t i = 0; i < n; i++) {
         printf("%s: %s, %s\n", devices[i].facts.id, devices[i].facts.platform, devices[i].facts.name);

@@ -79,7 +79,7 @@ static void use_device(void)
     const trdi_backend_ops *ops = cl_rig_module();
     trdi_device_facts facts[8];
     size_t n = 0;
-    if (ops->enumerate(facts, 8, &n) != TRD_OK || n == 0) SKIP("%s", trd_last_error());
+    if (ops->enumerate(facts, 8, &n) != TRD_OK || n == 0) NO_DEVICE("%s", trd_last_error());
     memset(&seen, 0, sizeof seen);
     for (int form = 0; form < 2; form++) {
         void *device;

@@ -120,7 +120,7 @@ int main(void)
 {
     char names[MAX_DEVICES][64];
     const int n_devices = find_devices(names);
-    if (n_devices == 0) SKIP("no usable OpenCL device");
+    if (n_devices == 0) NO_DEVICE("no usable OpenCL device");
     trd_model *model;
     CHECK_OK(trd_model_open(rig_folder("TREADLE_TEST_MODELS", "g2p-en"), &model));
     static caller callers[MAX_DEVICES * N_CALLERS];

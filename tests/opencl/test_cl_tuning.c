@@ -141,10 +141,7 @@ int main(void)
     const trdi_backend_ops *ops = cl_rig_module();
     trdi_device_facts facts;
     size_t n = 0;
-    if (ops->enumerate(&facts, 1, &n) != TRD_OK || n == 0 || facts.unusable[0] != '\0') {
-        printf("skipped: no usable OpenCL device\n");
-        return 77;
-    }
+    if (ops->enumerate(&facts, 1, &n) != TRD_OK || n == 0 || facts.unusable[0] != '\0') NO_DEVICE("no usable OpenCL device");
     trd_log_set(TRD_LOG_WARNING, listen, NULL);
     cl_rig r;
     cl_rig_open(&r, &facts, "tiles");

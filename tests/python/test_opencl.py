@@ -46,6 +46,8 @@ def device(treadle):
     if treadle.__name__ != "treadle":
         pytest.skip("the original has no OpenCL")
     found = opencl_devices(treadle)
+    if not found and os.environ.get("TREADLE_TEST_IMPLEMENTATION", "none") != "none":
+        pytest.fail("%s is installed, but none of its devices can be used" % os.environ["TREADLE_TEST_IMPLEMENTATION"], pytrace=False)
     if not found:
         pytest.skip("no OpenCL device can be used here")
     return "opencl"
