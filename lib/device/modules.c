@@ -111,13 +111,13 @@ void trdi_module_load_file(const char *name, const char *path, trdi_module *modu
         return;
     }
     const trdi_backend_ops *ops = NULL;
+    char before[TRDI_ERROR_BYTES];
+    (void)snprintf(before, sizeof before, "%s", trd_last_error());
     /* A module of another interface cannot set a text: this one stays then. */
     (void)trdi_fail(TRD_E_UNSUPPORTED, "%s refuses interface %u of this library", last_part(path), (unsigned)TRDI_BACKEND_ABI);
-    if (entry(TRDI_BACKEND_ABI, &host, &ops) != TRD_OK) {
-        set_note(module, name, "%s", trd_last_error());
-        return;
-    }
-    take_ops(name, ops, module);
+    if (entry(TRDI_BACKEND_ABI, &host, &ops) == TRD_OK) take_ops(name, ops, module);
+    else set_note(module, name, "%s", trd_last_error());
+    (void)trdi_fail(TRD_OK, "%s", before);        /* no call of the user's has failed */
 }
 
 /* The first of the folders that has the file, joined to it; those looked at are added to seen. */

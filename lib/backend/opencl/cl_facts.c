@@ -213,7 +213,11 @@ static trd_status find_all(found *list, size_t *n)
             list[(*n)++] = (found){ platforms[p], ids[i] };
         }
     }
-    return TRD_OK;
+    if (*n > 0) return TRD_OK;
+    char name[96];
+    trdi_cl_platform_text(platforms[0], CL_PLATFORM_NAME, name, sizeof name);
+    return trdi_fail(TRD_E_UNSUPPORTED, "%u drivers answer (%s%s), and none offers a device; PoCL needs a folder that it may write to (HOME or "
+                     "POCL_CACHE_DIR), rusticl the variable RUSTICL_ENABLE", (unsigned)n_platforms, name, n_platforms > 1 ? ", ..." : "");
 }
 
 trd_status trdi_cl_enumerate(trdi_device_facts *facts, size_t capacity, size_t *n)

@@ -35,12 +35,12 @@ static const trdi_cl_source *find_source(const char *name)
     return NULL;
 }
 
-/* Options of the device's class, then the caller's. Owned; NULL without memory. */
+/* Options of the device's class (-w: some drivers write counts of warnings to standard error), then the caller's. Owned; NULL without memory. */
 static char *all_options(const trdi_cl_device *device, const char *options)
 {
     const trdi_cl_traits *t = &device->traits;
     trdi_text text = { NULL, 0, 0, false };
-    trdi_text_add(&text, "-cl-std=CL1.2 -DTRD_%s=1 -DTRD_VECTOR_FLOATS=%d -DGROUP_SIZE=%d", t->form == TRDI_CL_TILES ? "TILES" : "GROUPS",
+    trdi_text_add(&text, "-cl-std=CL1.2 -w -DTRD_%s=1 -DTRD_VECTOR_FLOATS=%d -DGROUP_SIZE=%d", t->form == TRDI_CL_TILES ? "TILES" : "GROUPS",
                   (int)t->vector_floats, (int)trdi_cl_group_size(device));
     if (t->fast_fma) trdi_text_add(&text, " -DTRD_FAST_FMA=1");
     if (t->fp16) trdi_text_add(&text, " -DTRD_FP16=1");
