@@ -260,6 +260,26 @@ static cl_int CL_API_CALL program_info(cl_program program, cl_program_info what,
     return error != CL_SUCCESS ? error : target->clGetProgramInfo(program, what, bytes, out, wanted);
 }
 
+/* A small device: "clGetDeviceInfo:GROUP", "clGetDeviceInfo:LOCAL". */
+static cl_int CL_API_CALL device_info(cl_device_id device, cl_device_info what, size_t bytes, void *out, size_t *wanted)
+{
+    const cl_int error = target->clGetDeviceInfo(device, what, bytes, out, wanted);
+    if (error != CL_SUCCESS || out == NULL || bytes != 8 || (what != CL_DEVICE_MAX_WORK_GROUP_SIZE && what != CL_DEVICE_LOCAL_MEM_SIZE)) return error;
+    const cl_ulong given = (cl_ulong)fault(what == CL_DEVICE_LOCAL_MEM_SIZE ? "clGetDeviceInfo:LOCAL" : "clGetDeviceInfo:GROUP");
+    if (given > 0) memcpy(out, &given, sizeof given);
+    return CL_SUCCESS;
+}
+
+static cl_int CL_API_CALL group_info(cl_kernel kernel, cl_device_id device, cl_kernel_work_group_info what, size_t bytes, void *out, size_t *wanted)
+{
+    const cl_int error = target->clGetKernelWorkGroupInfo(kernel, device, what, bytes, out, wanted);
+    if (error != CL_SUCCESS || out == NULL || what != CL_KERNEL_WORK_GROUP_SIZE) return error;
+    const cl_int given = fault("clGetKernelWorkGroupInfo");
+    const size_t most = (size_t)given;
+    if (given > 0) memcpy(out, &most, sizeof most);
+    return given < 0 ? given : CL_SUCCESS;
+}
+
 static cl_int CL_API_CALL set_arg(cl_kernel kernel, cl_uint index, size_t bytes, const void *value)
 {
     const cl_int wanted = fault("clSetKernelArg");
@@ -405,6 +425,8 @@ static void put_in(cl_icd_dispatch *table)
     table->clRetainKernel = retain_kernel;
     table->clReleaseKernel = release_kernel;
     table->clSetKernelArg = set_arg;
+    table->clGetDeviceInfo = device_info;
+    table->clGetKernelWorkGroupInfo = group_info;
     table->clEnqueueWriteBuffer = write_buffer;
     table->clEnqueueReadBuffer = read_buffer;
     table->clEnqueueWriteBufferRect = write_rect;

@@ -11,7 +11,8 @@
 typedef struct fault_layer {
     /**
      * The nth call from now on (1 = the next) of "clCreateBuffer" gives error; and all after it, if lasting. Forgets an earlier fault.
-     * "clGetEventInfo": the call succeeds, and says that the command ended with the error.
+     * "clGetEventInfo": the call succeeds, and says that the command ended with the error. "clGetKernelWorkGroupInfo",
+     * "clGetDeviceInfo:GROUP", "clGetDeviceInfo:LOCAL": a positive error is the size that the call tells.
      */
     void (*set)(const char *function, long nth, bool lasting, int error);
     void (*clear)(void);

@@ -270,6 +270,74 @@ static void goes_on(const trdi_device_facts *facts)
     check_nothing_left("going on", 0);
 }
 
+/* ---- A device that is too small for kernels of the GROUPS form ---- */
+
+static void check_unusable(const char *function, int size, const char *why)
+{
+    trdi_device_facts facts[8];
+    size_t n = 0;
+    layer->set(function, 1, true, size);
+    CHECK_OK(ops->enumerate(facts, 8, &n));
+    layer->clear();
+    CHECK(n > 0);
+    if (why == NULL ? facts[0].unusable[0] == '\0' : strstr(facts[0].unusable, why) != NULL) return;
+    fprintf(stderr, "%s gives %d: '%s'\n", function, size, facts[0].unusable);
+    exit(1);
+}
+
+static void check_small(const trdi_device_facts *facts)
+{
+    session s = { .device = NULL };
+    (void)setenv("TREADLE_OPENCL_FORM", "tiles", 1);
+    check_unusable("clGetDeviceInfo:GROUP", 32, NULL);
+    (void)setenv("TREADLE_OPENCL_FORM", "groups", 1);
+    check_unusable("clGetDeviceInfo:GROUP", 32, "its groups have at most 32 work-items, and 64 are needed");
+    check_unusable("clGetDeviceInfo:LOCAL", 8192, "its groups have 8192 bytes of local memory, and 16384 are needed");
+    CHECK_OK(ops->device_open(facts, &s.device));
+    layer->set("clGetKernelWorkGroupInfo", 2, false, 48);
+    CHECK_FAILS(load(&s), TRD_E_UNSUPPORTED, "its groups can have 48 work-items there, and ");
+    CHECK(strstr(trd_last_error(), "kernel ") != NULL && strstr(trd_last_error(), facts->id) != NULL);
+    unload(&s);
+    ops->device_close(s.device);
+    check_nothing_left("small", 0);
+    (void)unsetenv("TREADLE_OPENCL_FORM");
+}
+
+/* ---- Callers' kernels ---- */
+
+/* Programs of kernels that are gone do not pile up. */
+static void check_users_programs(const trdi_device_facts *facts)
+{
+    void *device, *kept;
+    CHECK_OK(ops->device_open(facts, &device));
+    const trdi_kernel_source plain = { .text = "__kernel void lasting(__global float *x) { x[0] = 1.0f; }", .name = "lasting" };
+    CHECK_OK(ops->kernel_build(device, &plain, &kept));
+    long programs = 0;
+    size_t blocks = 0;
+    for (int i = 0; i < 16; i++) {
+        char text[128];
+        void *kernel;
+        (void)snprintf(text, sizeof text, "__kernel void user(__global float *x) { x[0] = %d.0f; }", i);
+        const trdi_kernel_source source = { .text = text, .name = "user" }, absent = { .text = text, .name = "absent" };
+        CHECK_FAILS(ops->kernel_build(device, &absent, &kernel), TRD_E_FORMAT, "no kernel 'absent'");
+        CHECK_OK(ops->kernel_build(device, &source, &kernel));
+        ops->kernel_free(kernel);
+        if (i == 7) programs = layer->alive("program");
+        if (i == 7) blocks = blocks_in_use();
+    }
+    CHECK_INT(layer->alive("program"), programs);
+    CHECK(programs < 8);
+    CHECK_INT(blocks_in_use(), blocks);
+    const long made = layer->calls("clBuildProgram");
+    void *again;
+    CHECK_OK(ops->kernel_build(device, &plain, &again));      /* in use all the time */
+    CHECK_INT(layer->calls("clBuildProgram"), made);
+    ops->kernel_free(again);
+    ops->kernel_free(kept);
+    ops->device_close(device);
+    check_nothing_left("users' programs", 0);
+}
+
 /* ---- A lost device ---- */
 
 static void check_refused(session *s)
@@ -407,6 +475,8 @@ int main(void)
     if (layer->calls("clCreateContext") == 0) SKIP("this ICD loader has no layers");
     check_nothing_left("first", 0);
     freed_early(&facts[0]);
+    check_small(&facts[0]);
+    check_users_programs(&facts[0]);
     goes_on(&facts[0]);
     lose_one(&facts[0], &facts[0], "clFinish", 1);
     lose_one(&facts[0], &facts[0], "clGetEventInfo", 2);                 /* after a write: that of the first step */

@@ -18,7 +18,7 @@
 #define FOLDER "opencl-programs"
 enum { HEADER_BYTES = 64, PATH_BYTES = 512, MAX_FILES = 16 };
 
-static struct { int compiled, loaded, warned; } seen;
+static struct { int compiled, loaded, warned, saved; } seen;
 static char place[256], folder[300];
 static const char *self;
 
@@ -28,6 +28,7 @@ static void on_log(void *context, trd_log_level level, const char *text)
     seen.compiled += strstr(text, " compiled in ") != NULL;
     seen.loaded += strstr(text, " loaded in ") != NULL;
     seen.warned += level <= TRD_LOG_WARNING;
+    seen.saved += strstr(text, ": saved in ") != NULL;
     if (getenv("TREADLE_TEST_LOG") != NULL) fprintf(stderr, "%s\n", text);
 }
 
@@ -407,9 +408,11 @@ int main(int argc, char **argv)
     char files[MAX_FILES][PATH_BYTES];
     use_device();
     expect("cold", 2, 0);
+    if (!few) CHECK_INT(seen.saved, 2);          /* at each closing; other drivers keep binaries at once */
     CHECK_INT(list_files(files, ".program"), 2);
     use_device();
     expect("warm", 0, 2);
+    CHECK_INT(seen.saved, 0);
     damage(files[0], few);
     if (implementation == NULL || strcmp(implementation, "rusticl") != 0) put_refused(files[0]);   /* Mesa 22.3 aborts the process */
     if (!few) {

@@ -13,16 +13,15 @@
 /** Functions of OpenCL 1.2 that must be there: X(name without "cl"). */
 #define TRDI_CL_FUNCTIONS(X)                                                                          \
     X(GetPlatformIDs) X(GetPlatformInfo) X(GetDeviceIDs) X(GetDeviceInfo)                                            \
-    X(CreateContext) X(ReleaseContext) X(CreateCommandQueue) X(RetainCommandQueue) X(ReleaseCommandQueue)            \
-    X(CreateBuffer) X(GetMemObjectInfo) X(RetainMemObject) X(ReleaseMemObject)                                       \
+    X(CreateContext) X(ReleaseContext) X(CreateCommandQueue) X(ReleaseCommandQueue)                                  \
+    X(CreateBuffer) X(GetMemObjectInfo) X(ReleaseMemObject)                                                          \
     X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(GetProgramInfo) X(GetProgramBuildInfo)   \
     X(RetainProgram) X(ReleaseProgram)                                                                               \
     X(CreateKernel) X(SetKernelArg) X(GetKernelInfo) X(GetKernelWorkGroupInfo) X(ReleaseKernel)                      \
-    X(EnqueueReadBuffer) X(EnqueueWriteBuffer) X(EnqueueWriteBufferRect) X(EnqueueCopyBuffer) X(EnqueueFillBuffer)    \
+    X(EnqueueReadBuffer) X(EnqueueWriteBuffer) X(EnqueueWriteBufferRect) X(EnqueueCopyBuffer)                         \
     X(EnqueueNDRangeKernel)                                                                                          \
     X(EnqueueMarkerWithWaitList) X(EnqueueBarrierWithWaitList)                                                       \
-    X(WaitForEvents) X(GetEventInfo) X(GetEventProfilingInfo) X(ReleaseEvent) X(Flush) X(Finish)                     \
-    X(GetExtensionFunctionAddressForPlatform)
+    X(WaitForEvents) X(GetEventInfo) X(ReleaseEvent) X(Flush) X(Finish)
 
 typedef struct trdi_cl_api {
 #define TRDI_CL_MEMBER(name) __typeof__(&cl##name) name;

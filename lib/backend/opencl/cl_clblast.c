@@ -18,11 +18,9 @@ enum { ROW_MAJOR = 101, NOT_TRANSPOSED = 111 };
 static struct {
     trdi_once once;
     sgemm_function sgemm;        /* NULL = not there */
+    int (*clear)(void);          /* CLBlastClearCache(): programs of all contexts; they are made again where they are needed */
     trdi_mutex checking;         /* guards the verdict of every device; held while one is checked */
 } library = { .once = TRDI_ONCE_INIT };
-
-/* What trdi_cl_device.clblast points to. */
-static trdi_cl_verdict verdicts[] = { TRDI_CL_NOT_CHECKED, TRDI_CL_DROPPED, TRDI_CL_SLOWER, TRDI_CL_FASTER };
 
 static void load(void)
 {
@@ -31,6 +29,7 @@ static void load(void)
     void *handle = NULL;
     for (size_t i = 0; handle == NULL && i < sizeof names / sizeof names[0]; i++) handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     if (handle != NULL) *(void **)&library.sgemm = dlsym(handle, "CLBlastSgemm");
+    if (handle != NULL) *(void **)&library.clear = dlsym(handle, "CLBlastClearCache");
 }
 
 trdi_cl_gemm trdi_cl_gemm_wanted(void)
@@ -50,7 +49,7 @@ trd_status trdi_cl_clblast_run(trdi_cl_queue *queue, const trdi_cl_sgemm *p)
     const int error = library.sgemm(ROW_MAJOR, NOT_TRANSPOSED, NOT_TRANSPOSED, p->m, p->n, p->k, 1.0f, p->x, p->x_offset, p->ldx, p->w, 0, p->ldw,
                                     0.0f, p->y, p->y_offset, p->ldy, &queue->handle, NULL);
     if (error == 0) return TRD_OK;
-    return trdi_fail(TRD_E_DEVICE, "CLBlast, product of %zu x %zu -> %zu on %s: error %d", p->m, p->k, p->n, queue->device->facts.id, error);
+    return trdi_cl_device_fail(queue->device, error, "CLBlast, product of %zu x %zu -> %zu on %s", p->m, p->k, p->n, queue->device->facts.id);
 }
 
 /* ---- The check ---- */
@@ -179,21 +178,26 @@ static trd_status judge(trdi_cl_device *device, trdi_cl_verdict *verdict)
     return TRD_OK;
 }
 
+void trdi_cl_clblast_close(trdi_cl_device *device)
+{
+    if (device->clblast != TRDI_CL_NOT_CHECKED && library.clear != NULL) (void)library.clear();
+}
+
 trdi_cl_verdict trdi_cl_clblast_check(trdi_cl_device *device)
 {
     trdi_once_run(&library.once, load);
     if (library.sgemm == NULL) return TRDI_CL_DROPPED;
     trdi_mutex_lock(&library.checking);
-    if (device->clblast == NULL) {
+    if (device->clblast == TRDI_CL_NOT_CHECKED) {
         trdi_cl_verdict verdict = TRDI_CL_DROPPED;
         const trd_status status = judge(device, &verdict);
         if (status != TRD_OK) {
             verdict = TRDI_CL_DROPPED;
             trdi_log(TRD_LOG_WARNING, "%s: CLBlast is not used: its check failed (status %d)", device->facts.id, (int)status);
         }
-        device->clblast = &verdicts[verdict];
+        device->clblast = verdict;
     }
-    const trdi_cl_verdict verdict = *(const trdi_cl_verdict *)device->clblast;
+    const trdi_cl_verdict verdict = device->clblast;
     trdi_mutex_unlock(&library.checking);
     return verdict;
 }

@@ -11,8 +11,6 @@
 typedef enum trdi_cl_gemm { TRDI_CL_GEMM_AUTO, TRDI_CL_GEMM_OWN, TRDI_CL_GEMM_CLBLAST } trdi_cl_gemm;
 trdi_cl_gemm trdi_cl_gemm_wanted(void);
 
-/** What the check of a device found. */
-typedef enum trdi_cl_verdict { TRDI_CL_NOT_CHECKED, TRDI_CL_DROPPED, TRDI_CL_SLOWER, TRDI_CL_FASTER } trdi_cl_verdict;
 /** Check the device, the first time; a log line says why CLBlast was dropped. Threads: any. */
 trdi_cl_verdict trdi_cl_clblast_check(trdi_cl_device *device);
 
@@ -22,7 +20,9 @@ typedef struct trdi_cl_sgemm {
     cl_mem x, w, y;
     size_t x_offset, y_offset;
 } trdi_cl_sgemm;
-/** Enqueue. @return TRD_E_UNSUPPORTED if there is no CLBlast; TRD_E_DEVICE with its error */
+/** Enqueue. @return TRD_E_UNSUPPORTED if there is no CLBlast; TRD_E_MEMORY or TRD_E_DEVICE with its error */
 trd_status trdi_cl_clblast_run(trdi_cl_queue *queue, const trdi_cl_sgemm *product);
+/** The device is about to be closed: CLBlast lets go of the programs that it keeps for its context. */
+void trdi_cl_clblast_close(trdi_cl_device *device);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/opencl/cl_clblast.h"
 #include "backend/opencl/cl_program_cache.h"
 #include "backend/opencl/cl_tuning.h"
 #include "backend/opencl/opencl.h"
@@ -153,11 +154,22 @@ trd_status trdi_cl_device_open(const trdi_device_facts *facts, void **out)
     return TRD_OK;
 }
 
+/* Where it takes seconds, the log says so. */
+static void save_last(trdi_cl_device *device)
+{
+    const int n = atomic_load(&device->n_unsaved);
+    const int64_t start = trdi_now_ns();
+    if (n > 0) trdi_log(TRD_LOG_INFO, "%s: saving %d compiled program%s ...", device->facts.id, n, n > 1 ? "s" : "");
+    trdi_cl_programs_save(device, true);
+    if (n > 0) trdi_log(TRD_LOG_INFO, "%s: saved in %.0f ms", device->facts.id, (double)(trdi_now_ns() - start) * 1e-6);
+}
+
 void trdi_cl_device_close(void *handle)
 {
     trdi_cl_device *device = handle;
     if (device == NULL) return;
-    if (atomic_load(&device->lost) == TRDI_CL_NOT_LOST) trdi_cl_programs_save(device, true);
+    trdi_cl_clblast_close(device);
+    if (atomic_load(&device->lost) == TRDI_CL_NOT_LOST) save_last(device);
     trdi_cl_programs_free(device);
     trdi_cl_cache_close(device->cache);
     trdi_cl_tuning_close(device);

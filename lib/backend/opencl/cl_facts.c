@@ -140,8 +140,11 @@ static void list_features(const trdi_cl_traits *t, char *out, size_t size)
     if (t->command_buffer) add_word(out, size, "command-buffer");
 }
 
+/* What kernels of the GROUPS form need. */
+enum { LEAST_GROUP = 64, LEAST_LOCAL_BYTES = 16384 };
+
 /* Why the kernels cannot run there; "" if they can. */
-static void find_obstacle(cl_device_id id, const char *extensions, char *out, size_t size)
+static void find_obstacle(cl_device_id id, const char *extensions, const trdi_cl_traits *traits, char *out, size_t size)
 {
     char version[128];
     trdi_cl_device_text(id, CL_DEVICE_VERSION, version, sizeof version);
@@ -156,6 +159,10 @@ static void find_obstacle(cl_device_id id, const char *extensions, char *out, si
         (void)snprintf(out, size, "it is big-endian");
     } else if (strstr(extensions, "cl_khr_byte_addressable_store") == NULL && major < 2) {
         (void)snprintf(out, size, "it cannot store bytes (cl_khr_byte_addressable_store)");
+    } else if (traits->form == TRDI_CL_GROUPS && traits->max_group < LEAST_GROUP) {
+        (void)snprintf(out, size, "its groups have at most %zu work-items, and %d are needed", traits->max_group, (int)LEAST_GROUP);
+    } else if (traits->form == TRDI_CL_GROUPS && traits->local_bytes < LEAST_LOCAL_BYTES) {
+        (void)snprintf(out, size, "its groups have %zu bytes of local memory, and %d are needed", traits->local_bytes, (int)LEAST_LOCAL_BYTES);
     }
 }
 
@@ -180,7 +187,7 @@ static void describe(cl_platform_id platform, cl_device_id id, size_t index, trd
     trdi_cl_platform_text(platform, CL_PLATFORM_NAME, facts->platform, sizeof facts->platform);
     find_pci(id, extensions, facts->pci);
     list_features(&traits, facts->features, sizeof facts->features);
-    find_obstacle(id, extensions, facts->unusable, sizeof facts->unusable);
+    find_obstacle(id, extensions, &traits, facts->unusable, sizeof facts->unusable);
 }
 
 /* ---- Listing ---- */

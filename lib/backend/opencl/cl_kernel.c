@@ -63,6 +63,17 @@ trd_status trdi_cl_set_memory(trdi_cl_device *device, cl_kernel kernel, cl_uint 
     return args.status;
 }
 
+trd_status trdi_cl_kernel_takes_group(trdi_cl_device *device, cl_kernel kernel, const char *name, size_t group)
+{
+    size_t most = 0;
+    if (device->forgetful) return TRD_OK;       /* rusticl of Mesa 22.3 answers 32, and runs larger ones */
+    const cl_int error = trdi_cl.GetKernelWorkGroupInfo(kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL);
+    if (error != CL_SUCCESS) return trdi_cl_device_fail(device, error, "largest group of kernel %s on %s", name, device->facts.id);
+    if (most >= group) return TRD_OK;
+    return trdi_fail(TRD_E_UNSUPPORTED, "kernel %s on %s (%s): its groups can have %zu work-items there, and %zu are needed", name, device->facts.id,
+                     device->facts.name, most, group);
+}
+
 trd_status trdi_cl_launch(trdi_cl_queue *queue, cl_kernel kernel, int n_dims, const size_t *global, const size_t *local)
 {
     cl_event event = NULL;

@@ -21,6 +21,7 @@ struct trdi_cl_program {
     bool       loaded;           /* from the cache */
     bool       unsaved;          /* compiled, and not offered to the cache yet */
     size_t     kept_bytes;       /* of its file; 0 = none */
+    size_t     n_uses;           /* of a caller's text: kernels made from it, and a saving that is under way */
     int64_t    made_ns;          /* how long loading or compiling took; 0 once the log has it */
     trdi_cl_cache_key key;
 };
@@ -193,101 +194,10 @@ static trd_status find_program(trdi_cl_device *device, const trdi_cl_source *sou
     return add_program(device, source, options, out);
 }
 
-/* ---- Kernels ---- */
+/* ---- Programs of callers' texts ---- */
 
-/* Under programs_mutex. A loaded program without the kernel is not what was kept: it is compiled. */
-static trd_status make_kernel(trdi_cl_device *device, trdi_cl_program *program, const char *name, cl_kernel *out)
-{
-    cl_int error;
-    *out = trdi_cl.CreateKernel(program->handle, name, &error);
-    if (error == CL_INVALID_KERNEL_NAME && program->loaded) {
-        cl_program loaded = program->handle;
-        trdi_cl_cache_drop(&program->key, "it lacks a kernel");
-        TRDI_TRY(compile(device, program));
-        (void)trdi_cl.ReleaseProgram(loaded);    /* kernels that were made of it keep it */
-        *out = trdi_cl.CreateKernel(program->handle, name, &error);
-    }
-    if (error == CL_SUCCESS) return TRD_OK;
-    *out = NULL;
-    if (program->own != NULL && error == CL_INVALID_KERNEL_NAME) return trdi_fail(TRD_E_FORMAT, "the source has no kernel '%s'", name);
-    return trdi_cl_fail(error, "kernel '%s' of '%s' on %s", name, program->source->name, device->facts.id);
-}
-
-static trd_status create_kernel(trdi_cl_device *device, const trdi_cl_source *source, const char *options, const char *name, cl_kernel *out)
-{
-    TRDI_TRY(trdi_cl_usable(device));
-    trdi_cl_program *program = NULL;
-    int64_t made_ns = 0;
-    bool loaded = false;
-    trdi_mutex_lock(&device->programs_mutex);
-    trd_status status = find_program(device, source, options, &program);
-    if (status == TRD_OK) {
-        status = make_kernel(device, program, name, out);
-        made_ns = program->made_ns;
-        loaded = program->loaded;
-        program->made_ns = 0;
-    }
-    trdi_mutex_unlock(&device->programs_mutex);
-    if (made_ns > 0) {
-        trdi_log(loaded ? TRD_LOG_DEBUG : TRD_LOG_INFO, "%s: program '%s' (%s) %s in %.0f ms", device->facts.id, source->name, options,
-                 loaded ? "loaded" : "compiled", (double)made_ns * 1e-6);
-    }
-    return status;
-}
-
-trd_status trdi_cl_kernel_create(trdi_cl_device *device, const char *source, const char *options, const char *name, cl_kernel *out)
-{
-    *out = NULL;
-    const trdi_cl_source *found = find_source(source);
-    if (found == NULL) return trdi_fail(TRD_E_INTERNAL, "no kernel source '%s'", source);
-    return create_kernel(device, found, options, name, out);
-}
-
-trd_status trdi_cl_kernel_create_text(trdi_cl_device *device, const char *text, const char *name, cl_kernel *out)
-{
-    *out = NULL;
-    const trdi_cl_source *prelude = find_source("prelude");
-    if (prelude == NULL) return trdi_fail(TRD_E_INTERNAL, "no kernel source 'prelude'");
-    trdi_text whole = { NULL, 0, 0, false };
-    trdi_text_add(&whole, "%s\n#line 1\n%s\n", prelude->text, text);
-    if (whole.failed) {
-        trdi_text_free(&whole);
-        return trdi_fail(TRD_E_MEMORY, "source of kernel '%s'", name);
-    }
-    uint8_t digest[16];
-    char hex[TRDI_CL_DIGEST_BYTES];
-    trdi_digest(whole.data, whole.length, digest);
-    for (int i = 0; i < 16; i++) (void)snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-    const trdi_cl_source source = { .name = users_name, .text = whole.data, .bytes = whole.length, .digest = hex };
-    const trd_status status = create_kernel(device, &source, "", name, out);
-    trdi_text_free(&whole);
-    return status;
-}
-
-void trdi_cl_kernel_free(cl_kernel kernel)
-{
-    if (kernel != NULL) (void)trdi_cl.ReleaseKernel(kernel);
-}
-
-/* ---- Keeping ---- */
-
-/* The next program to look at, retained; NULL after the last. *at: NULL to start. Programs stay in the list until the device is closed. */
-static cl_program next_to_save(trdi_cl_device *device, bool all, trdi_cl_program **at)
-{
-    cl_program handle = NULL;
-    trdi_mutex_lock(&device->programs_mutex);
-    trdi_cl_program *p = *at != NULL ? (*at)->next : device->programs;
-    while (p != NULL && (p->key.path == NULL || !(p->unsaved || all))) p = p->next;
-    if (p != NULL) {
-        if (p->unsaved) (void)atomic_fetch_sub(&device->n_unsaved, 1);
-        p->unsaved = false;
-        handle = p->handle;
-        (void)trdi_cl.RetainProgram(handle);
-    }
-    trdi_mutex_unlock(&device->programs_mutex);
-    *at = p;
-    return handle;
-}
+/* Programs of callers' texts that are kept without a use. */
+enum { KEPT_IDLE = 4 };
 
 /* Keep the binary if it is larger than what is kept. @return its size, 0 if it was not kept */
 static size_t save(trdi_cl_device *device, const trdi_cl_program *program, cl_program handle, size_t kept_bytes)
@@ -303,6 +213,154 @@ static size_t save(trdi_cl_device *device, const trdi_cl_program *program, cl_pr
     }
     trdi_free(binary);
     return bytes;
+}
+
+/* Under programs_mutex. The oldest that nothing uses go; what the driver tells at once is kept in the cache. */
+static void trim_idle(trdi_cl_device *device)
+{
+    int n_idle = 0;
+    for (trdi_cl_program **at = &device->programs; *at != NULL;) {
+        trdi_cl_program *p = *at;
+        if (p->own == NULL || p->n_uses > 0 || ++n_idle <= KEPT_IDLE) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        if (p->unsaved) (void)atomic_fetch_sub(&device->n_unsaved, 1);
+        if (p->unsaved && !device->slow_binaries && atomic_load(&device->lost) == TRDI_CL_NOT_LOST) (void)save(device, p, p->handle, 0);
+        free_program(p);
+    }
+}
+
+/* Under programs_mutex. What was used last stands first. */
+static void drop_use(trdi_cl_device *device, trdi_cl_program *program)
+{
+    if (--program->n_uses > 0 || program->own == NULL) return;
+    trdi_cl_program **at = &device->programs;
+    while (*at != program) at = &(*at)->next;
+    *at = program->next;
+    program->next = device->programs;
+    device->programs = program;
+    trim_idle(device);
+}
+
+void trdi_cl_program_drop(trdi_cl_device *device, trdi_cl_program *program)
+{
+    if (program == NULL) return;
+    trdi_mutex_lock(&device->programs_mutex);
+    drop_use(device, program);
+    trdi_mutex_unlock(&device->programs_mutex);
+}
+
+/* ---- Kernels ---- */
+
+/* Under programs_mutex. A loaded program without the kernel is not what was kept: it is compiled. */
+static trd_status make_kernel(trdi_cl_device *device, trdi_cl_program *program, const char *name, cl_kernel *out)
+{
+    cl_int error;
+    *out = trdi_cl.CreateKernel(program->handle, name, &error);
+    if (error == CL_INVALID_KERNEL_NAME && program->loaded) {
+        cl_program loaded = program->handle;
+        trdi_cl_cache_drop(&program->key, "it lacks a kernel");
+        TRDI_TRY(compile(device, program));
+        (void)trdi_cl.ReleaseProgram(loaded);    /* kernels that were made of it keep it */
+        *out = trdi_cl.CreateKernel(program->handle, name, &error);
+    }
+    if (error == CL_SUCCESS) {
+        if (device->traits.form != TRDI_CL_GROUPS || program->own != NULL) return TRD_OK;      /* callers choose their groups */
+        const trd_status status = trdi_cl_kernel_takes_group(device, *out, name, trdi_cl_group_size(device));
+        if (status == TRD_OK) return TRD_OK;
+        trdi_cl_kernel_free(*out);
+        *out = NULL;
+        return status;
+    }
+    *out = NULL;
+    if (program->own != NULL && error == CL_INVALID_KERNEL_NAME) return trdi_fail(TRD_E_FORMAT, "the source has no kernel '%s'", name);
+    return trdi_cl_fail(error, "kernel '%s' of '%s' on %s", name, program->source->name, device->facts.id);
+}
+
+/* @param used  NULL, or the program that has one use more now */
+static trd_status create_kernel(trdi_cl_device *device, const trdi_cl_source *source, const char *options, const char *name, cl_kernel *out,
+                                trdi_cl_program **used)
+{
+    TRDI_TRY(trdi_cl_usable(device));
+    trdi_cl_program *program = NULL;
+    int64_t made_ns = 0;
+    bool loaded = false;
+    trdi_mutex_lock(&device->programs_mutex);
+    trd_status status = find_program(device, source, options, &program);
+    if (status == TRD_OK) {
+        program->n_uses++;
+        status = make_kernel(device, program, name, out);
+        made_ns = program->made_ns;
+        loaded = program->loaded;
+        program->made_ns = 0;
+        if (used != NULL && status == TRD_OK) *used = program;
+        else drop_use(device, program);
+    }
+    trdi_mutex_unlock(&device->programs_mutex);
+    if (made_ns > 0) {
+        trdi_log(loaded ? TRD_LOG_DEBUG : TRD_LOG_INFO, "%s: program '%s' (%s) %s in %.0f ms", device->facts.id, source->name, options,
+                 loaded ? "loaded" : "compiled", (double)made_ns * 1e-6);
+    }
+    return status;
+}
+
+trd_status trdi_cl_kernel_create(trdi_cl_device *device, const char *source, const char *options, const char *name, cl_kernel *out)
+{
+    *out = NULL;
+    const trdi_cl_source *found = find_source(source);
+    if (found == NULL) return trdi_fail(TRD_E_INTERNAL, "no kernel source '%s'", source);
+    return create_kernel(device, found, options, name, out, NULL);
+}
+
+trd_status trdi_cl_kernel_create_text(trdi_cl_device *device, const char *text, const char *name, cl_kernel *out, trdi_cl_program **program)
+{
+    *out = NULL;
+    *program = NULL;
+    const trdi_cl_source *prelude = find_source("prelude");
+    if (prelude == NULL) return trdi_fail(TRD_E_INTERNAL, "no kernel source 'prelude'");
+    trdi_text whole = { NULL, 0, 0, false };
+    trdi_text_add(&whole, "%s\n#line 1\n%s\n", prelude->text, text);
+    if (whole.failed) {
+        trdi_text_free(&whole);
+        return trdi_fail(TRD_E_MEMORY, "source of kernel '%s'", name);
+    }
+    uint8_t digest[16];
+    char hex[TRDI_CL_DIGEST_BYTES];
+    trdi_digest(whole.data, whole.length, digest);
+    for (int i = 0; i < 16; i++) (void)snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    const trdi_cl_source source = { .name = users_name, .text = whole.data, .bytes = whole.length, .digest = hex };
+    const trd_status status = create_kernel(device, &source, "", name, out, program);
+    trdi_text_free(&whole);
+    return status;
+}
+
+void trdi_cl_kernel_free(cl_kernel kernel)
+{
+    if (kernel != NULL) (void)trdi_cl.ReleaseKernel(kernel);
+}
+
+/* ---- Keeping ---- */
+
+/* The next program to look at, in use until the call after; NULL after the last. *at: NULL to start. */
+static cl_program next_to_save(trdi_cl_device *device, bool all, trdi_cl_program **at)
+{
+    cl_program handle = NULL;
+    trdi_mutex_lock(&device->programs_mutex);
+    trdi_cl_program *p = *at != NULL ? (*at)->next : device->programs;
+    if (*at != NULL) (*at)->n_uses--;
+    while (p != NULL && (p->key.path == NULL || !(p->unsaved || all))) p = p->next;
+    if (p != NULL) {
+        if (p->unsaved) (void)atomic_fetch_sub(&device->n_unsaved, 1);
+        p->unsaved = false;
+        p->n_uses++;
+        handle = p->handle;
+        (void)trdi_cl.RetainProgram(handle);
+    }
+    trdi_mutex_unlock(&device->programs_mutex);
+    *at = p;
+    return handle;
 }
 
 void trdi_cl_programs_save(trdi_cl_device *device, bool all)

@@ -9,8 +9,17 @@ typedef struct user_kernel {
     size_t     result;           /* argument that takes a reduction */
     trdi_mutex mutex;            /* guards handle and join: arguments belong to them */
     cl_kernel  handle, join;     /* join: of a reduction, else NULL */
+    trdi_cl_program *programs[2];/* what they were made from */
     cl_uint    n_arguments;      /* of the kernel function */
 } user_kernel;
+
+static trd_status make_handles(user_kernel *kernel, const trdi_kernel_source *source)
+{
+    trdi_cl_device *device = kernel->device;
+    TRDI_TRY(trdi_cl_kernel_create_text(device, source->text, source->name, &kernel->handle, &kernel->programs[0]));
+    if (kernel->reduces) TRDI_TRY(trdi_cl_kernel_create_text(device, source->text, TRDI_EXPRESSION_JOIN, &kernel->join, &kernel->programs[1]));
+    return kernel->is_expression ? trdi_cl_kernel_takes_group(device, kernel->handle, source->name, TRDI_EXPRESSION_GROUP) : TRD_OK;
+}
 
 trd_status trdi_cl_kernel_build(void *device_handle, const trdi_kernel_source *source, void **out)
 {
@@ -27,8 +36,7 @@ trd_status trdi_cl_kernel_build(void *device_handle, const trdi_kernel_source *s
         trdi_free(kernel);
         return status;
     }
-    status = trdi_cl_kernel_create_text(device, source->text, source->name, &kernel->handle);
-    if (status == TRD_OK && kernel->reduces) status = trdi_cl_kernel_create_text(device, source->text, TRDI_EXPRESSION_JOIN, &kernel->join);
+    status = make_handles(kernel, source);
     if (status == TRD_OK) {
         const cl_int error = trdi_cl.GetKernelInfo(kernel->handle, CL_KERNEL_NUM_ARGS, sizeof kernel->n_arguments, &kernel->n_arguments, NULL);
         if (error != CL_SUCCESS) status = trdi_cl_device_fail(device, error, "kernel '%s' on %s", source->name, device->facts.id);
@@ -48,6 +56,7 @@ void trdi_cl_user_kernel_free(void *handle)
     if (kernel == NULL) return;
     trdi_cl_kernel_free(kernel->handle);
     trdi_cl_kernel_free(kernel->join);
+    for (size_t i = 0; i < 2; i++) trdi_cl_program_drop(kernel->device, kernel->programs[i]);
     trdi_mutex_destroy(&kernel->mutex);
     trdi_free(kernel);
 }

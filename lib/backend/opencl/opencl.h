@@ -28,6 +28,9 @@ typedef struct trdi_cl_traits {
 /** Outputs per panel of a TILES weight; GROUPS weights are padded to a multiple of it too. */
 enum { TRDI_CL_PANEL = 16 };
 
+/** What the check of CLBlast on a device found. */
+typedef enum trdi_cl_verdict { TRDI_CL_NOT_CHECKED, TRDI_CL_DROPPED, TRDI_CL_SLOWER, TRDI_CL_FASTER } trdi_cl_verdict;
+
 typedef struct trdi_cl_program trdi_cl_program;
 typedef struct trdi_cl_tuning trdi_cl_tuning;      /* cl_tuning.h */
 
@@ -48,7 +51,7 @@ typedef struct trdi_cl_device {
     struct trdi_cl_cache *cache; /**< of compiled programs (cl_program_cache.h); NULL = none */
     atomic_int     n_unsaved;    /**< programs that were compiled and not offered to the cache yet */
     trdi_cl_tuning *tuning;
-    void          *clblast;      /**< cl_clblast.c; NULL = not used */
+    trdi_cl_verdict clblast;     /**< guarded by cl_clblast.c */
     atomic_size_t  memory_bytes; /**< allocated on the device */
     atomic_int     lost;         /**< trdi_cl_lost_state */
     char           lost_text[TRDI_ERROR_BYTES / 2];  /**< why, once lost is LOST_SAID */
@@ -133,8 +136,11 @@ trd_status trdi_cl_kernel_create(trdi_cl_device *device, const char *source, con
 /**
  * The same from a caller's text, after kernels/shared/prelude.cl; equal texts are built once. TRD_E_FORMAT, with the compiler's words, for what does
  * not compile, or has no kernel of that name.
+ * @param program  what it was made from, for trdi_cl_program_drop(); NULL after a failure
  */
-trd_status trdi_cl_kernel_create_text(trdi_cl_device *device, const char *text, const char *name, cl_kernel *out);
+trd_status trdi_cl_kernel_create_text(trdi_cl_device *device, const char *text, const char *name, cl_kernel *out, trdi_cl_program **program);
+/** A kernel made from a caller's text is gone. Few programs are kept for texts that nothing uses. NULL does nothing. */
+void trdi_cl_program_drop(trdi_cl_device *device, trdi_cl_program *program);
 /** NULL does nothing. */
 void trdi_cl_kernel_free(cl_kernel kernel);
 /**
@@ -170,6 +176,8 @@ void trdi_cl_arg_long(trdi_cl_args *args, int64_t value);
 void trdi_cl_arg_float(trdi_cl_args *args, float value);
 void trdi_cl_arg_local(trdi_cl_args *args, size_t bytes);
 
+/** TRD_E_UNSUPPORTED, with the limit, if groups of the kernel cannot have so many work-items on the device. */
+trd_status trdi_cl_kernel_takes_group(trdi_cl_device *device, cl_kernel kernel, const char *name, size_t group);
 /** Enqueue with group sizes local (NULL = the driver's choice). Global sizes must be multiples of local. */
 trd_status trdi_cl_launch(trdi_cl_queue *queue, cl_kernel kernel, int n_dims, const size_t *global, const size_t *local);
 /** Change one argument before a launch. */
