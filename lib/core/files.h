@@ -28,7 +28,10 @@ bool trdi_file_identify(const char *path, trdi_file_identity *out);
 bool trdi_file_readable(const char *path);
 /** "folder/name", owned (trdi_free); NULL without memory. */
 char *trdi_path_join(const char *folder, const char *name);
-/** The folder for what can be made again: TREADLE_CACHE, else the user's cache folder. Owned; NULL = keep nothing. It may not exist yet. */
+/**
+ * The folder for what can be made again: TREADLE_CACHE, else the user's cache folder; none in a privileged process. Owned; NULL = keep nothing.
+ * It may not exist yet.
+ */
 char *trdi_cache_folder(void);
 /** Make a folder and its parents (mode 0700). */
 trd_status trdi_make_folders(const char *path);
