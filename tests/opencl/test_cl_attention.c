@@ -170,7 +170,8 @@ static void scene_fill(cl_rig *r, scene *s, const form *f)
     a->kv.dtype = f->half ? TRD_DTYPE_F16 : TRD_DTYPE_F32;
     if (f->paged) fill_pool(r, s, &a->kv, s->counts, s->k, s->v, kv_stride);
     if (f->memory) {
-        const int32_t memory[ROWS] = { 16, 0, 3 };
+        const int32_t memory[ROWS] = { n < 19 ? 5 : 16, 0, 3 };     /* of the n rows of k and v */
+        CHECK(memory[0] + memory[2] <= n);
         int32_t *counts = numbers(s, ROWS);
         memcpy(counts, memory, sizeof memory);
         a->memory_counts = cl_span(counts);
