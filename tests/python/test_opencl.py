@@ -117,7 +117,7 @@ def test_phoneme_model(treadle, device):
 
 # ---- Live ----
 
-@pytest.mark.parametrize("name", LIVE[:3] if SMALL else LIVE)
+@pytest.mark.parametrize("name", LIVE[:1] if SMALL else LIVE)
 def test_live(treadle, peer, models, device, name):
     pair, wrong = Pair(treadle, peer, models, device, name, "float32"), []
     for k in range(scaled(2, 20)):
@@ -130,7 +130,7 @@ def test_live(treadle, peer, models, device, name):
     report(wrong)
 
 
-@pytest.mark.parametrize("name", ["pre_relu", "t5gemma", "deep_wide"])
+@pytest.mark.parametrize("name", ["pre_relu", "t5gemma", "deep_wide"][:1 if SMALL else None])
 def test_alone_and_together(treadle, models, device, name):
     """Not one bit of scores, attention and logits differs; draws are the same too."""
     translator = treadle.Translator(models(name), device=device, compute_type="float32", numerics="reproducible")
@@ -147,7 +147,7 @@ def test_alone_and_together(treadle, models, device, name):
             TALLY.identical_bits += 1
 
 
-@pytest.mark.parametrize("name", ["pre_relu", "deep_wide"])
+@pytest.mark.parametrize("name", ["pre_relu", "deep_wide"][:1 if SMALL else None])
 def test_draws(treadle, models, device, name):
     """A seeded draw is that of our CPU."""
     translators = [treadle.Translator(models(name), device=d, compute_type="float32") for d in ("cpu", device)]
@@ -179,7 +179,7 @@ def int8_difference(ours, theirs):
     return None if off <= INT8_TIE else "tokens %s, expected %s (%s, %s)" % (ours.hypotheses, theirs.hypotheses, ours.scores, theirs.scores)
 
 
-@pytest.mark.parametrize("name", INT8[:2] if SMALL else INT8)
+@pytest.mark.parametrize("name", INT8[:1] if SMALL else INT8)
 def test_int8(treadle, peer, models, device, name):
     """The same integers as the original's: weights and activations. CT2_USE_MKL=1: products of its oneDNN saturate on some processors."""
     pair, wrong = Pair(treadle, peer, models, device, name, "int8"), []
