@@ -162,11 +162,19 @@ static int unknown_option(const invocation *program, const long_options *known, 
     return usage_error(program, "unknown option '--%s'", word);
 }
 
+/** An option without its value: its help says what that may be. */
+static int missing_value(const invocation *program, const subcommand *command, int code, const char *written)
+{
+    if (code < FIRST_CODE) return usage_error(program, "option '%s' needs a value", written);
+    const option_spec *o = &command->options[code - FIRST_CODE];
+    return usage_error(program, "option '%s' needs a value, %s: %s", written, o->argument, o->help);
+}
+
 /** One code of getopt_long that is neither the end nor --help. */
 static int take_option(const invocation *program, const subcommand *command, const long_options *known, int code, char **argv,
                        void *settings, command_line *line)
 {
-    if (code == ':') return usage_error(program, "option '%s' needs a value", argv[optind - 1]);
+    if (code == ':') return missing_value(program, command, optopt, argv[optind - 1]);
     if (code < FIRST_CODE) return unknown_option(program, known, argv[optind - 1], optopt);
 
     const size_t i = (size_t)(code - FIRST_CODE);

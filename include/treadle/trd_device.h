@@ -72,7 +72,7 @@ typedef enum trd_report {
  */
 TRD_API trd_status trd_device_report(trd_report form, char **text);
 
-/** One way to compute a matrix product, as trd_device_tune() measured it. Strings are static. */
+/** One way to compute a matrix product, as trd_device_tune() measured it. Strings are borrowed for the call. */
 typedef struct trd_tune_result {
     size_t      struct_size;      /**< set by the library to the bytes that it filled */
     const char *weights;          /**< type of the weights: "float32", "float16", "int8" */
@@ -81,20 +81,22 @@ typedef struct trd_tune_result {
     int64_t     outputs;          /**< numbers in each row of the result */
     const char *way;              /**< name of the kernel, as docs/opencl.md lists them */
     double      microseconds;     /**< of one product, the best of several */
-    int32_t     chosen;           /**< 1: the fastest for these rows, inputs and outputs */
+    int32_t     chosen;           /**< 1: what is used for these rows, inputs and outputs: the built-in way, unless another is clearly (5 %) faster */
+    const char *device;           /**< its id, "opencl:0" */
+    const char *path;             /**< file that keeps the table once all is measured */
 } trd_tune_result;
 
 /** Called for every result, from the thread that called trd_device_tune(). The result is borrowed for the call. */
 typedef void (*trd_tune_callback)(void *context, const trd_tune_result *result);
 
 /**
- * Measure which kernels are fastest on a device, for each type of weights, number of rows and size, and keep the table in the user's cache
- * folder, where the device's next opening finds it. A few seconds to a minute; other work on the device disturbs the figures. No result
+ * Measure which kernels are fastest on a device, for each type of weights that the device computes with, number of rows and size, and keep the table in the user's cache
+ * folder, where the device's next opening finds it. The built-in way stays unless another is clearly faster. A few seconds to a minute; other work on the device disturbs the figures. No result
  * of a model changes by it, but where numerics are "fast".
  *
  * @param device    a selector of one device, as options take it; NULL: TREADLE_DEVICE, else the CPU
  * @param report    may be NULL
- * @return TRD_OK; TRD_E_UNSUPPORTED if there is nothing to tune (the CPU); TRD_E_IO if the table cannot be written; errors of the device
+ * @return TRD_OK; TRD_E_UNSUPPORTED if there is nothing to tune (the CPU); TRD_E_IO if the table cannot be written, which is found out first; errors of the device
  * Threads: any.
  */
 TRD_API trd_status trd_device_tune(const char *device, trd_tune_callback report, void *context);

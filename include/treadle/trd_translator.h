@@ -51,7 +51,8 @@ typedef struct trd_translator_options {
 /** Fill in the defaults. @param size  sizeof(trd_translator_options) as the caller was compiled */
 TRD_API void trd_translator_options_init(trd_translator_options *options, size_t size);
 
-/** Translates and scores. Any thread may use it; a child of fork() may not (TRD_E_FORKED): it makes its own. */
+/** Translates and scores. Any thread may use it; a child of fork() may not (TRD_E_FORKED): it makes its own. For devices other than
+ * the CPU the fork must come before anything here asks for devices: drivers do not survive one. */
 typedef struct trd_translator trd_translator;
 
 /**

@@ -1,6 +1,7 @@
 /* api_device.c: the public list of devices (treadle/trd_device.h) over lib/device. */
 #include "treadle/trd_device.h"
 
+#include "api/compute.h"
 #include "api/options.h"
 #include "device/device.h"
 #include "device/report.h"
@@ -15,15 +16,15 @@ int64_t trd_device_count(void)
     return n;
 }
 
-trd_status trd_device_get_info(int64_t i, trd_device_info *info)
+trd_status trdi_describe_device(const char *call, int64_t i, trd_device_info *info)
 {
-    if (info == NULL) return trdi_fail(TRD_E_INVALID, "trd_device_get_info: info is NULL");
+    if (info == NULL) return trdi_fail(TRD_E_INVALID, "%s: info is NULL", call);
     const size_t size = info->struct_size;
     if (size < offsetof(trd_device_info, name) || size > MAX_STRUCT_BYTES)
-        return trdi_fail(TRD_E_INVALID, "trd_device_get_info: struct_size is %zu; set it to sizeof(trd_device_info), %zu", size, sizeof *info);
+        return trdi_fail(TRD_E_INVALID, "%s: struct_size is %zu; set it to sizeof(trd_device_info), %zu", call, size, sizeof *info);
     const trdi_device *const device = trdi_device_at(i);
     if (device == NULL)
-        return trdi_fail(TRD_E_RANGE, "trd_device_get_info: device %lld of %lld", (long long)i, (long long)trd_device_count());
+        return trdi_fail(TRD_E_RANGE, "%s: device %lld of %lld", call, (long long)i, (long long)trd_device_count());
     const trd_device_info found = {
         .id = device->facts.id,
         .name = device->facts.name,
@@ -47,11 +48,17 @@ trd_status trd_device_get_info(int64_t i, trd_device_info *info)
     return TRD_OK;
 }
 
+trd_status trd_device_get_info(int64_t i, trd_device_info *info)
+{
+    return trdi_describe_device("trd_device_get_info", i, info);
+}
+
 /* ---- Tuning ---- */
 
 typedef struct tune_listener {
     trd_tune_callback report;
     void *context;
+    const char *device;
 } tune_listener;
 
 static void pass_on(void *context, const trdi_tune_result *result)
@@ -60,7 +67,24 @@ static void pass_on(void *context, const trdi_tune_result *result)
     const char *weights = result->weights == TRD_DTYPE_I8 ? "int8" : result->weights == TRD_DTYPE_F16 ? "float16" : "float32";
     if (to->report == NULL) return;
     to->report(to->context, &(trd_tune_result){ .struct_size = sizeof(trd_tune_result), .weights = weights, .rows = result->rows, .inputs = result->in,
-                                                .outputs = result->out, .way = result->way, .microseconds = result->best_us, .chosen = result->chosen });
+                                                .outputs = result->out, .way = result->way, .microseconds = result->best_us, .chosen = result->chosen,
+                                                .device = to->device, .path = result->path });
+}
+
+/* Says which devices could be tuned instead. */
+static trd_status nothing_to_tune(const trdi_device *device)
+{
+    trdi_text others = { NULL, 0, 0, false };
+    const trdi_device *other;
+    for (int64_t i = 0; (other = trdi_device_at(i)) != NULL; i++) {
+        if (other->ops->tune == NULL || other->facts.unusable[0] != '\0') continue;
+        trdi_text_add(&others, "%s%s (%s)", others.length > 0 ? ", " : "", other->facts.id, other->facts.name);
+    }
+    const trd_status status = others.data != NULL && !others.failed
+        ? trdi_fail(TRD_E_UNSUPPORTED, "%s: there is nothing to tune; what can be tuned here: %s", device->facts.id, others.data)
+        : trdi_fail(TRD_E_UNSUPPORTED, "%s: there is nothing to tune, and no other device here that can be tuned", device->facts.id);
+    trdi_text_free(&others);
+    return status;
 }
 
 trd_status trd_device_tune(const char *selector, trd_tune_callback report, void *context)
@@ -70,9 +94,9 @@ trd_status trd_device_tune(const char *selector, trd_tune_callback report, void 
     /* A handle of its own: models that run on the device keep the choices they have. */
     void *own = NULL;
     trd_status status = TRD_OK;
-    if (device->ops->tune == NULL) status = trdi_fail(TRD_E_UNSUPPORTED, "%s: there is nothing to tune", device->facts.id);
+    if (device->ops->tune == NULL) status = nothing_to_tune(device);
     if (status == TRD_OK) status = device->ops->device_open(&device->facts, &own);
-    if (status == TRD_OK) status = device->ops->tune(own, pass_on, &(tune_listener){ report, context });
+    if (status == TRD_OK) status = device->ops->tune(own, pass_on, &(tune_listener){ report, context, device->facts.id });
     if (own != NULL) device->ops->device_close(own);
     trdi_device_release(device);
     return status;

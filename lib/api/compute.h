@@ -126,4 +126,7 @@ trd_status trdi_run_expression(trd_queue *queue, const trd_kernel *kernel, const
 /** Place of a dtype among f32, f16, i32, i8; -1 for others. */
 int trdi_expression_dtype(trd_dtype dtype);
 
+/** trd_device_get_info() for the public function that call names in messages. */
+trd_status trdi_describe_device(const char *call, int64_t i, trd_device_info *info);
+
 #endif

@@ -60,7 +60,7 @@ trd_status trd_device_describe(const trd_device *device, trd_device_info *info)
 {
     if (device == NULL) return trdi_fail(TRD_E_INVALID, "trd_device_describe: device is NULL");
     for (int64_t i = 0; trdi_device_at(i) != NULL; i++) {
-        if (trdi_device_at(i) == device->device) return trd_device_get_info(i, info);
+        if (trdi_device_at(i) == device->device) return trdi_describe_device("trd_device_describe", i, info);
     }
     return trdi_fail(TRD_E_INTERNAL, "trd_device_describe: %s is in no list", device->device->facts.id);
 }

@@ -318,7 +318,8 @@ static trd_status run(const trdi_call *call, const trd_kernel *kernel, const trd
     if (kernel->device->device != call->queue->device->device)
         return trdi_fail(TRD_E_INVALID, "%s: the kernel is of device %s, the queue of %s", call->name, kernel->device->device->facts.id,
                          call->queue->device->device->facts.id);
-    if (n < 0 || n > MAX_ARGUMENTS || (n > 0 && arguments == NULL))
+    if (n > 0 && arguments == NULL) return trdi_fail(TRD_E_INVALID, "%s: arguments is NULL, and n_arguments %lld", call->name, (long long)n);
+    if (n < 0 || n > MAX_ARGUMENTS)
         return trdi_fail(TRD_E_INVALID, "%s: %lld arguments, not 0 to %d", call->name, (long long)n, (int)MAX_ARGUMENTS);
     for (int64_t k = 0; k < n; k++) TRDI_TRY(check_argument(call, &arguments[k], k));
     return kernel->program != NULL ? run_expression(call, kernel, arguments, n, launch) : run_source(call, kernel, arguments, n, launch);

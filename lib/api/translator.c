@@ -70,6 +70,14 @@ static trd_status start_workers(trd_translator *t, const trd_translator_options 
     return trdi_scheduler_create(&workers, &t->scheduler);
 }
 
+/* A type that was asked for by name is no surprise. */
+static void log_note(const trd_translator *t, const char *requested)
+{
+    const char *const note = trdi_network_get_info(t->network)->compute_type_note;
+    const bool asked = requested != NULL && requested[0] != '\0' && strcmp(requested, "default") != 0 && strcmp(requested, "auto") != 0;
+    if (note[0] != '\0') trdi_log(asked ? TRD_LOG_INFO : TRD_LOG_WARNING, "model '%s': %s", t->model->name, note);
+}
+
 static trd_status fill_translator(trd_translator *t, trd_model *model, const trd_translator_options *o)
 {
     trdi_network_options network = { .compute_type = o->compute_type, .cache_dir = o->cache_dir };
@@ -81,7 +89,7 @@ static trd_status fill_translator(trd_translator *t, trd_model *model, const trd
     const trdi_network_info *info = trdi_network_get_info(t->network);
     trdi_log(TRD_LOG_INFO, "translator of '%s' on %s (%s), %s, %d x %d threads", model->name, t->device->facts.id,
              t->device->facts.name, info->compute_type, (int)t->n_workers, (int)t->setup.n_threads);
-    if (info->compute_type_note[0] != '\0') trdi_log(TRD_LOG_WARNING, "model '%s': %s", model->name, info->compute_type_note);
+    log_note(t, o->compute_type);
     return TRD_OK;
 }
 

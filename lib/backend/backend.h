@@ -394,7 +394,8 @@ typedef struct trdi_tune_result {
     int64_t     rows, in, out;
     const char *way;          /**< static */
     double      best_us;
-    bool        chosen;       /**< the fastest of its rows, in and out */
+    bool        chosen;       /**< what its rows, in and out use from now on */
+    const char *path;         /**< where the table will be kept; borrowed for the call */
 } trdi_tune_result;
 
 /**

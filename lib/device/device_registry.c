@@ -206,7 +206,7 @@ trd_status trdi_device_acquire(const char *selector, trdi_device **out)
     size_t chosen[TRDI_MAX_DEVICES], n_chosen;
     TRDI_TRY(select_devices(&selector, chosen, &n_chosen));
     if (n_chosen > 1) {
-        return trdi_fail(TRD_E_UNSUPPORTED, "device '%s' names %zu devices: this version runs a model on one device at a time", selector, n_chosen);
+        return trdi_fail(TRD_E_UNSUPPORTED, "device '%s' names %zu devices: one is wanted here", selector, n_chosen);
     }
     TRDI_TRY(use_device(chosen[0]));
     *out = &registry.devices[chosen[0]];

@@ -5,23 +5,27 @@
 #include "device/driver_cache.h"
 
 #include <inttypes.h>
+#include <dirent.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/alloc.h"
 #include "core/files.h"
 #include "core/log.h"
 
-enum { FORMAT_VERSION = 1, FAILURE_SECONDS = 3600 };
+enum { FORMAT_VERSION = 1, FAILURE_SECONDS = 3600, MAX_FILES = 16 };
+
+#define FILE_PREFIX "opencl-drivers-"
 
 /* What decides which devices a loader or driver shows, or which libraries it loads. */
 static const char *const variables[] = {
     "OCL_ICD_VENDORS", "OPENCL_VENDOR_PATH", "OCL_ICD_FILENAMES", "OCL_ICD_ASSUME_ICD_EXTENSION", "OCL_ICD_PLATFORM_SORT", "OPENCL_LAYERS",
     "OPENCL_LAYER_PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "RUSTICL_ENABLE", "POCL_DEVICES", "CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL",
-    "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "ONEAPI_DEVICE_SELECTOR", "CL_CONFIG_DEVICES", "DISPLAY", "HOME",
+    "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "ONEAPI_DEVICE_SELECTOR", "CL_CONFIG_DEVICES",
 };
 
 static void add_file(trdi_text *key, const char *what, const char *path)
@@ -56,7 +60,7 @@ static char *cache_path(const char *key, bool make_folder)
     char *const folder = trdi_cache_folder();
     if (folder == NULL) return NULL;
     char name[64];
-    (void)snprintf(name, sizeof name, "opencl-drivers-%016" PRIx64 ".json", hash(key));
+    (void)snprintf(name, sizeof name, FILE_PREFIX "%016" PRIx64 ".json", hash(key));
     char *path = NULL;
     if (!make_folder || trdi_make_folders(folder) == TRD_OK) path = trdi_path_join(folder, name);
     else trdi_log(TRD_LOG_WARNING, "what drivers answered is not kept: %s", trd_last_error());
@@ -139,6 +143,50 @@ static void write_json(const json_t *root, const char *path)
     if (status != TRD_OK) trdi_log(TRD_LOG_WARNING, "what drivers answered is not kept: %s", trd_last_error());
 }
 
+/* Path of the oldest answer of a folder, owned; *n: how many there are. */
+static char *oldest_file(const char *folder, size_t *n)
+{
+    char *oldest = NULL;
+    int64_t written = INT64_MAX;
+    *n = 0;
+    DIR *const directory = opendir(folder);
+    if (directory == NULL) return NULL;
+    for (const struct dirent *each = readdir(directory); each != NULL; each = readdir(directory)) {
+        const size_t bytes = strlen(each->d_name);
+        if (strncmp(each->d_name, FILE_PREFIX, strlen(FILE_PREFIX)) != 0 || strcmp(each->d_name + bytes - 5, ".json") != 0) continue;
+        char *path = trdi_path_join(folder, each->d_name);
+        trdi_file_identity file;
+        if (path == NULL || !trdi_file_identify(path, &file)) {
+            trdi_free(path);
+            continue;
+        }
+        (*n)++;
+        if (file.modified_ns < written) {
+            written = file.modified_ns;
+            char *const before = oldest;
+            oldest = path;
+            path = before;
+        }
+        trdi_free(path);
+    }
+    (void)closedir(directory);
+    return oldest;
+}
+
+/* Remove the oldest answers past the bound: every variation of the environment has one. Other processes may do the same at once. */
+static void make_room(void)
+{
+    char *const folder = trdi_cache_folder();
+    bool full = folder != NULL;
+    while (full) {
+        size_t n;
+        char *const oldest = oldest_file(folder, &n);
+        full = oldest != NULL && n > MAX_FILES && unlink(oldest) == 0;
+        trdi_free(oldest);
+    }
+    trdi_free(folder);
+}
+
 void trdi_driver_cache_write(const trdi_drivers *drivers, const char *key)
 {
     char *const path = cache_path(key, true);
@@ -148,6 +196,7 @@ void trdi_driver_cache_write(const trdi_drivers *drivers, const char *key)
     for (size_t i = 0; good && i < drivers->n; i++) good = json_array_append_new(list, driver_json(&drivers->list[i])) == 0;
     json_t *const root = good ? json_pack("{s:s, s:I, s:O}", "key", key, "written", (json_int_t)time(NULL), "drivers", list) : NULL;
     if (root != NULL) write_json(root, path);
+    make_room();
     json_decref(root);
     json_decref(list);
     trdi_free(path);

@@ -79,9 +79,12 @@ class Devices(CommandCase):
         self.assertEqual(self.ok("devices", "--svg", "-"), path.read_text())
         self.fails(1, "devices", "--svg", self.folder / "none" / "x.svg", says="cannot write")
         self.fails(2, "devices", "--svg", path, "--json", says="exclude")
+        self.fails(2, "devices", "--svg", says="option '--svg' needs a value, FILE: write a picture of the machine instead; '-': to standard output")
 
     def test_tune_needs_a_device_with_kernels_to_choose_from(self):
         self.fails(1, "tune", "--device", "cpu", says="cpu:0: there is nothing to tune")
+        tuned = [d["id"] for d in json.loads(self.ok("devices", "--json"))["devices"] if d["backend"] == "opencl" and not d["unusable"]]
+        self.fails(1, "tune", "--device", "cpu", says="what can be tuned here: %s (" % tuned[0] if tuned else "no other device here")
         self.fails(1, "tune", "--device", "no such device", says="no such device")
         self.fails(2, "tune", "stray", says="unexpected argument 'stray'")
 

@@ -231,6 +231,15 @@ static void case_cache(void)
     set("RUSTICL_ENABLE", "other");
     in_child(expect_crash_kept_out);
     CHECK_INT(n_lines(RUNS), 3 + 4 + 4);
+    /* The 16 written last are kept, and nothing else is removed. */
+    CHECK_INT(system("cd " CACHE " && touch other.json && touch -d 2001-01-01 other.json opencl-drivers-x && "
+                     "for i in 1 2 3 4 5 6 7 8 9 a b c d e f g h i j; do touch -d 2001-01-01 opencl-drivers-$i.json; done"), 0);
+    set("RUSTICL_ENABLE", "another");
+    in_child(expect_crash_kept_out);
+    CHECK_INT(n_lines(RUNS), 3 + 4 + 4 + 4);
+    CHECK_INT(system("cd " CACHE " && test -e other.json -a -e opencl-drivers-x && test $(ls opencl-drivers-*.json | wc -l) = 16"), 0);
+    in_child(expect_crash_kept_out);
+    CHECK_INT(n_lines(RUNS), 3 + 4 + 4 + 4);
 }
 
 /* The file of the only answer that is kept, in path. */

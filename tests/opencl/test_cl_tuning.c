@@ -8,8 +8,9 @@
 
 #include "cl_rig.h"
 
-static char folder[256], warning[512];
+static char folder[256], warning[512], kept[1024];
 static int n_results, n_chosen;
+static bool has_f16;
 
 static void listen(void *context, trd_log_level level, const char *text)
 {
@@ -21,6 +22,10 @@ static void count(void *context, const trdi_tune_result *result)
 {
     (void)context;
     CHECK(result->best_us > 0.0 && result->rows >= 1 && result->way != NULL);
+    const char *base = result->path != NULL ? strrchr(result->path, '/') : NULL;
+    CHECK(base != NULL && strncmp(result->path, folder, strlen(folder)) == 0);
+    CHECK(has_f16 || result->weights != TRD_DTYPE_F16);
+    (void)snprintf(kept, sizeof kept, "%s", result->path);
     n_results++;
     n_chosen += result->chosen;
 }
@@ -131,6 +136,21 @@ static void check_damage(const trdi_device_facts *facts, const char *form, const
     write_all(path, text, n);
 }
 
+/* Where no table can be kept nothing is measured. */
+static void check_place_first(const trdi_backend_ops *ops, void *device)
+{
+    CHECK(setenv("TREADLE_CACHE", "", 1) == 0);
+    CHECK(ops->tune(device, count, NULL) == TRD_E_IO);
+    char file[600];
+    (void)snprintf(file, sizeof file, "%s/no-folder", folder);
+    write_all(file, "", 0);
+    CHECK(setenv("TREADLE_CACHE", file, 1) == 0);
+    CHECK(ops->tune(device, count, NULL) != TRD_OK);
+    CHECK_INT(n_results, 0);
+    CHECK(unlink(file) == 0);
+    CHECK(setenv("TREADLE_CACHE", folder, 1) == 0);
+}
+
 int main(void)
 {
     const char *base = getenv("TMPDIR");
@@ -145,12 +165,15 @@ int main(void)
     trd_log_set(TRD_LOG_WARNING, listen, NULL);
     cl_rig r;
     cl_rig_open(&r, &facts, "tiles");
+    has_f16 = (facts.compute_types & TRDI_TYPES_F16) != 0;
+    check_place_first(ops, r.device);
     CHECK_OK(ops->tune(r.device, count, NULL));
     cl_rig_close(&r);
-    CHECK_INT(n_chosen, 3 * 6 * 3);
+    CHECK_INT(n_chosen, (has_f16 ? 3 : 2) * 6 * 3);
     CHECK(n_results > n_chosen + 3 * 3 * 2);     /* at the least one other way for many rows */
     char path[1024];
     find_file(path);
+    CHECK(strcmp(path, kept) == 0);
     static const char *const tiles[] = { "blocks_10", "blocks_5", "blocks_2", "blocks_1" };
     check_bits(&facts, "tiles", path, tiles, 4);
     check_damage(&facts, "tiles", path);

@@ -101,6 +101,14 @@ subdirectory)
     linked yes
     finds yes
     ;;
+examples)
+    # The folder of examples by itself, as a user builds it.
+    rm -rf "$dir"
+    "$CMAKE" -G Ninja -S "$TREADLE_SOURCE/docs/examples" -B "$dir" -DCMAKE_C_COMPILER="$CC" -DCMAKE_PREFIX_PATH="$work/moved"
+    "$CMAKE" --build "$dir"
+    "$dir/saxpy" cpu
+    exit 0
+    ;;
 static-build)
     # A build without the shared library: as a subproject, then installed and used by both kinds of package.
     with_cmake "$work/none" -DTREADLE_USE=subdirectory -DTREADLE_SOURCE="$TREADLE_SOURCE" -DCMAKE_BUILD_TYPE=Debug \

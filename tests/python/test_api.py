@@ -152,7 +152,20 @@ def test_compute_type_by_resolved_device(treadle):
     if is_original(treadle):
         pytest.skip("the original ignores the dict")
     with pytest.raises(ValueError, match="compute type"):
-        treadle.Translator(PHONEMES, device="auto", compute_type={"cpu": "float64", "cuda": "float64"})
+        treadle.Translator(PHONEMES, device="auto", compute_type={"cpu": "float64", "cuda": "float64", "opencl": "float64"})
+    for device, name in [("cpu:0", "cpu:0"), ("cpu:0", "cpu"), ("cpu", "cpu:0"), ("CPU", "cpu")]:
+        with pytest.raises(ValueError, match="float64"):
+            treadle.Translator(PHONEMES, device=device, compute_type={name: "float64", "cuda:0": "float32"})
+    with pytest.raises(ValueError, match="float64"):
+        treadle.Translator(PHONEMES, device="cpu:0", compute_type={"cpu": "float32", "cpu:0": "float64"})
+    assert treadle.Translator(PHONEMES, device="cpu", compute_type={"cpu:1": "float64"}).compute_type == "float32"
+    try:
+        treadle.get_supported_compute_types("opencl")
+    except ValueError:
+        return
+    for device, name in [("opencl:0", "opencl:0"), ("opencl", "opencl:0"), ("opencl:0", "opencl")]:
+        with pytest.raises(ValueError, match="float64"):
+            treadle.Translator(PHONEMES, device=device, compute_type={name: "float64"})
 
 
 @pytest.mark.parametrize("arguments", [

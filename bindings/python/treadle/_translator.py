@@ -103,11 +103,13 @@ def _indexed_device(device: str, indices: List[int]) -> str:
     return "%s:%d" % (name, indices[0])
 
 
-def _compute_type(value: Any, device: str) -> bytes:
+def _compute_type(value: Any, device: str, indices: List[int]) -> bytes:
     if isinstance(value, Mapping):
         table = {arguments.string(k, "compute_type"): arguments.utf8(v, "compute_type") for k, v in value.items()}
-        kind = resolved_kind(device).partition(":")[0]
-        return table.get(device, table.get(kind, b"default"))
+        table = {name.lower(): kind for name, kind in table.items()}
+        kind = resolved_kind(device)
+        names = [device.lower(), "%s:%d" % (kind, indices[0]) if indices else kind, kind, kind.partition(":")[0]]
+        return next((table[name] for name in names if name in table), b"default")
     return arguments.utf8(value, "compute_type")
 
 
@@ -161,7 +163,7 @@ class Translator:
         path = arguments.utf8(model_path, "model_path")
         device = arguments.string(device, "device")
         indices = _device_indices(device_index, device)
-        kind = _compute_type(compute_type, device)
+        kind = _compute_type(compute_type, device, indices)
         workers = arguments.integer(inter_threads, "inter_threads", 0, 2**31 - 1)
         threads = arguments.integer(intra_threads, "intra_threads", 0, 2**31 - 1)
         numerics_name = ffi.new("char[]", arguments.utf8(numerics, "numerics"))

@@ -205,18 +205,36 @@ static trd_status write_file(const char *folder, const char *path, const char *t
     return trdi_atomic_file_commit(&file);
 }
 
-static trd_status store(const trdi_cl_device *device)
+/* Where a device's table is kept. Owned. */
+typedef struct place {
+    char *head, *folder, *path;
+} place;
+
+static void free_place(place *at)
 {
-    char *folder = NULL, *head = file_head(device), *path = head != NULL ? file_path(head, &folder) : NULL;
-    char *text = head != NULL ? file_text(head, device->tuning) : NULL;
-    trd_status status = TRD_OK;
-    if (head == NULL || text == NULL) status = trdi_fail(TRD_E_MEMORY, "tuning of %s", device->facts.id);
-    else if (path == NULL) status = trdi_fail(TRD_E_IO, "tuning of %s is not kept: there is no cache folder", device->facts.id);
-    else status = write_file(folder, path, text);
-    if (status == TRD_OK) trdi_log(TRD_LOG_INFO, "%s: tuning kept in '%s'", device->facts.id, path);
-    trdi_free(folder);
-    trdi_free(head);
-    trdi_free(path);
+    trdi_free(at->head);
+    trdi_free(at->folder);
+    trdi_free(at->path);
+}
+
+/* Can a table be kept there? Measuring takes long: this is found out first. */
+static trd_status check_place(const trdi_cl_device *device, const place *at)
+{
+    if (at->head == NULL) return trdi_fail(TRD_E_MEMORY, "tuning of %s", device->facts.id);
+    if (at->path == NULL) return trdi_fail(TRD_E_IO, "tuning of %s could not be kept: there is no cache folder", device->facts.id);
+    TRDI_TRY(trdi_make_folders(at->folder));
+    trdi_atomic_file file;
+    TRDI_TRY(trdi_atomic_file_open(at->path, &file));
+    trdi_atomic_file_abandon(&file);
+    return TRD_OK;
+}
+
+static trd_status store(const trdi_cl_device *device, const place *at)
+{
+    char *text = file_text(at->head, device->tuning);
+    if (text == NULL) return trdi_fail(TRD_E_MEMORY, "tuning of %s", device->facts.id);
+    const trd_status status = write_file(at->folder, at->path, text);
+    if (status == TRD_OK) trdi_log(TRD_LOG_INFO, "%s: tuning kept in '%s'", device->facts.id, at->path);
     trdi_free(text);
     return status;
 }
@@ -338,6 +356,7 @@ static trd_status time_way(const bench *b, trdi_cl_way way, double *best_us)
 typedef struct listener {
     void (*report)(void *context, const trdi_tune_result *result);
     void *context;
+    const char *path;
 } listener;
 
 /* All ways for one class; the best of ours, and whether CLBlast is faster, go into the table. */
@@ -364,7 +383,8 @@ static trd_status measure_class(bench *b, int w, int r, int s, bool clblast, con
     for (int way = 1; way < TRDI_CL_N_WAYS && to->report != NULL; way++) {
         if (times[way] < 0.0) continue;
         to->report(to->context, &(trdi_tune_result){ .weights = b->dtype, .rows = b->rows, .in = b->in, .out = b->out, .way = way_names[way],
-                                                     .best_us = times[way], .chosen = faster ? way == TRDI_CL_WAY_CLBLAST : way == own });
+                                                     .best_us = times[way], .chosen = faster ? way == TRDI_CL_WAY_CLBLAST : way == own,
+                                                     .path = to->path });
     }
     return TRD_OK;
 }
@@ -372,6 +392,7 @@ static trd_status measure_class(bench *b, int w, int r, int s, bool clblast, con
 static trd_status measure_all(bench *b, bool clblast, const listener *to)
 {
     for (int w = 0; w < TRDI_CL_WEIGHT_CLASSES; w++) {
+        if (weight_types[w] == TRD_DTYPE_F16 && (b->device->facts.compute_types & TRDI_TYPES_F16) == 0) continue;
         for (int s = 0; s < TRDI_CL_SIZE_CLASSES; s++) {
             b->dtype = weight_types[w];
             b->in = class_shapes[s][0];
@@ -388,19 +409,30 @@ static trd_status measure_all(bench *b, bool clblast, const listener *to)
     return TRD_OK;
 }
 
-trd_status trdi_cl_tune(void *handle, void (*report)(void *context, const trdi_tune_result *result), void *context)
+static trd_status tune(trdi_cl_device *device, const listener *to)
 {
-    trdi_cl_device *device = handle;
     const bool clblast = device->traits.form == TRDI_CL_GROUPS && trdi_cl_gemm_wanted() != TRDI_CL_GEMM_OWN && trdi_cl_clblast_check(device) > TRDI_CL_DROPPED;
     bench b = { .device = device };
     const trdi_cl_tuning before = *device->tuning;
     TRDI_TRY(trdi_cl_queue_create(device, &(trdi_queue_options){ .n_threads = 1 }, &b.queue));
-    const trd_status status = measure_all(&b, clblast, &(listener){ report, context });
+    const trd_status status = measure_all(&b, clblast, to);
     trdi_cl_queue_destroy(b.queue);
     if (status != TRD_OK) {
         *device->tuning = before;
         return status;
     }
     device->tuning->measured = true;
-    return store(device);
+    return TRD_OK;
+}
+
+trd_status trdi_cl_tune(void *handle, void (*report)(void *context, const trdi_tune_result *result), void *context)
+{
+    trdi_cl_device *device = handle;
+    place at = { file_head(device), NULL, NULL };
+    if (at.head != NULL) at.path = file_path(at.head, &at.folder);
+    trd_status status = check_place(device, &at);
+    if (status == TRD_OK) status = tune(device, &(listener){ report, context, at.path });
+    if (status == TRD_OK) status = store(device, &at);
+    free_place(&at);
+    return status;
 }
