@@ -107,7 +107,10 @@ typedef enum trd_log_level {
     TRD_LOG_TRACE = 5
 } trd_log_level;
 
-/** Receives one line, without newline; text is borrowed for the call. May be called from any thread, also concurrently. */
+/**
+ * Receives one line, without newline; text is borrowed for the call. May be called from any thread, also concurrently, and while the library
+ * holds locks: it must not call the library.
+ */
 typedef void (*trd_log_callback)(void *context, trd_log_level level, const char *text);
 
 /**

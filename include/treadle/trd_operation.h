@@ -7,6 +7,9 @@
  * call only. Zero rows do nothing. y is written, and may be x where that is said; any other overlap of an output with an input is
  * TRD_E_INVALID. Errors: TRD_E_INVALID for handles, dtypes and shapes that do not fit, TRD_E_UNSUPPORTED if the device's kernels do not take
  * this operation or size, TRD_E_MEMORY, TRD_E_DEVICE if the driver refuses. Threads: any.
+ *
+ * Cost: each call prepares its operation anew. On OpenCL that makes up to six kernel objects for trd_linear(), about 75 us with PoCL: much for
+ * a few short rows, little for large matrices. What models run is prepared once.
  */
 #ifndef TRD_OPERATION_H
 #define TRD_OPERATION_H

@@ -6,8 +6,10 @@ trd_status trdi_device_check(const trd_device *device, const char *name)
 {
     if (device == NULL) return trdi_fail(TRD_E_INVALID, "%s: device is NULL", name);
     if (device->process == trdi_process_id()) return TRD_OK;
-    return trdi_fail(TRD_E_FORKED, "%s: device %s was opened before a fork and belongs to the parent process: open it in the child", name,
-                     device->device->facts.id);
+    /* Drivers don't survive a fork: the registry refuses their devices in the child. */
+    const char *const id = device->device->facts.id;
+    const char *const cure = device->device->ops == trdi_backend_cpu() ? "open it in the child" : "only a child forked before any driver was started can open it";
+    return trdi_fail(TRD_E_FORKED, "%s: device %s was opened before a fork and belongs to the parent process: %s", name, id, cure);
 }
 
 trd_device *trdi_open_device_use(trd_device *device)

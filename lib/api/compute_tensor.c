@@ -6,7 +6,7 @@
 
 /* ---- Shapes ---- */
 
-/* Elements of a shape, checked so that their bytes fit. */
+/* Elements of a shape, checked so that their bytes fit; of an empty shape the other sizes too, as strides are products of them. */
 static trd_status count_elements(const char *name, trd_dtype dtype, int32_t rank, const int64_t *shape, int64_t *n)
 {
     const size_t size = trd_dtype_bytes(dtype);
@@ -14,15 +14,16 @@ static trd_status count_elements(const char *name, trd_dtype dtype, int32_t rank
     if (rank < 0 || rank > TRD_MAX_RANK) return trdi_fail(TRD_E_INVALID, "%s: rank is %d, not 0 to %d", name, (int)rank, TRD_MAX_RANK);
     if (rank > 0 && shape == NULL) return trdi_fail(TRD_E_INVALID, "%s: shape is NULL", name);
     bool empty = false;
+    int64_t product = 1;
     for (int32_t i = 0; i < rank; i++) {
         if (shape[i] < 0) return trdi_fail(TRD_E_INVALID, "%s: shape[%d] is %lld", name, (int)i, (long long)shape[i]);
         empty = empty || shape[i] == 0;
+        if (shape[i] > 0 && product > INT64_MAX / (int64_t)size / shape[i])
+            return trdi_fail(TRD_E_INVALID, "%s: the shape has too many elements: %lld times shape[%d], which is %lld", name, (long long)product, (int)i,
+                             (long long)shape[i]);
+        if (shape[i] > 0) product *= shape[i];
     }
-    *n = empty ? 0 : 1;
-    for (int32_t i = 0; i < rank; i++) {
-        if (shape[i] > 0 && (empty ? 1 : *n) > INT64_MAX / (int64_t)size / shape[i]) return trdi_fail(TRD_E_INVALID, "%s: the shape has too many elements", name);
-        *n *= shape[i];
-    }
+    *n = empty ? 0 : product;
     return TRD_OK;
 }
 

@@ -25,6 +25,17 @@ static void test_shapes(rig *r)
     CHECK_FAILS(trd_tensor_create(r->device, TRD_DTYPE_F32, 2, huge, &t), TRD_E_INVALID, "too many");
     CHECK_FAILS(trd_tensor_create(r->device, TRD_DTYPE_F32, 1, NULL, &t), TRD_E_INVALID, "shape is NULL");
     CHECK_FAILS(trd_tensor_create(r->device, TRD_DTYPE_F32, 1, shape, NULL), TRD_E_INVALID, "out is NULL");
+    /* Empty or not: strides are products of the other sizes. */
+    const int64_t half_huge = INT64_C(1) << 40, empty[3][3] = { { half_huge, half_huge, 0 }, { 0, half_huge, half_huge }, { half_huge, 0, half_huge } };
+    for (int i = 0; i < 3; i++) CHECK_FAILS(trd_tensor_create(r->device, TRD_DTYPE_F32, 3, empty[i], &t), TRD_E_INVALID, "1099511627776 times shape[");
+    const int64_t wide[3] = { half_huge, 0, 1 << 20 };
+    CHECK_OK(trd_tensor_create(r->device, TRD_DTYPE_F32, 3, wide, &t));
+    CHECK_OK(trd_tensor_get_info(t, &info));
+    CHECK_INT(info.n_elements, 0);
+    CHECK_INT(info.strides[0], 1 << 20);
+    trd_tensor *view;
+    CHECK_FAILS(trd_tensor_view(t, 0, 3, empty[0], NULL, &view), TRD_E_INVALID, "too many elements");
+    trd_tensor_destroy(t);
     CHECK_OK(trd_tensor_create(r->device, TRD_DTYPE_F32, 2, zero, &t));
     CHECK_OK(trd_tensor_write(r->queue, t, NULL, 0));
     CHECK_OK(trd_tensor_read(r->queue, t, NULL, 0));

@@ -25,11 +25,6 @@ typedef struct packing {
     float  *scales;                  /* [padded_rows] */
 } packing;
 
-static size_t bytes_of(trd_dtype dtype)
-{
-    return dtype == TRD_DTYPE_I8 ? 1 : dtype == TRD_DTYPE_F16 ? 2 : 4;
-}
-
 static int64_t round_up(int64_t n, int64_t to)
 {
     return (n + to - 1) / to * to;
@@ -40,7 +35,7 @@ static bool plan_packing(const trdi_cl_device *device, const trdi_weight_source 
 {
     if (source->rows < 1 || source->cols < 1 || source->rows > INT32_MAX - TRDI_CL_PANEL || source->cols > INT32_MAX - 4) return false;
     const bool linear = source->layout == TRDI_LAYOUT_LINEAR, tiles = device->traits.form == TRDI_CL_TILES;
-    *p = (packing){ .source = source, .in_panels = linear && tiles, .in_columns = linear && !tiles, .element_bytes = bytes_of(source->dtype) };
+    *p = (packing){ .source = source, .in_panels = linear && tiles, .in_columns = linear && !tiles, .element_bytes = trd_dtype_bytes(source->dtype) };
     const int64_t cell = p->in_columns && source->dtype == TRD_DTYPE_I8 ? 4 : 1;
     p->cells = round_up(source->cols, cell) / cell;
     p->cell_bytes = (size_t)cell * p->element_bytes;
