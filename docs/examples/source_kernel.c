@@ -19,7 +19,7 @@ static const char source[] =
     "    OPEN(float, y);\n"
     "    OPEN(float, top);\n"
     "    LOCAL float largest[64];\n"
-    "    const int t = get_local_id(0), r = get_group_id(0);\n"
+    "    const int t = LOCAL_ID, r = GROUP_ID;\n"
     "    GLOBAL const float *from = x + (i64)r * cols;\n"
     "    float most = -INFINITY;\n"
     "    for (int c = t; c < cols; c += 64) {\n"

@@ -47,13 +47,14 @@ TRD_API trd_status trd_kernel_create_expression(trd_device *device, const char *
 /**
  * Build a kernel from OpenCL C 1.2. The words of kernels/shared/shim.h stand before it, so that one source can serve several kinds of device:
  * KERNEL, GLOBAL, LOCAL, BARRIER() and so on; plain OpenCL C works too, on OpenCL. A tensor is handed over as two parameters, written
- * ARG(float, x): a pointer and an offset; the body opens it with OPEN(float, x); and then has x[0], its first element:
+ * ARG(float, x): a pointer and an offset; the body opens it with OPEN(float, x); and then has x[0], its first element. Local memory of a size
+ * that the host chooses (TRD_ARGUMENT_LOCAL) is LOCAL_ARG(float, t), opened with OPEN_LOCAL(float, t); functions take LOCAL_PTR(float).
  *
  *     KERNEL twice(ARG(const float, x), ARG(float, y), const int n)
  *     {
  *         OPEN(const float, x);
  *         OPEN(float, y);
- *         const int i = get_global_id(0);
+ *         const i64 i = GLOBAL_ID;
  *         if (i < n) y[i] = 2.0f * x[i];
  *     }
  *

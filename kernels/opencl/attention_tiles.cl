@@ -52,7 +52,7 @@ static inline GLOBAL const char *relative_row(const attention_job *job, GLOBAL c
 
 /* Scores of keys from .. from + n - 1, the first of which is at k, into work, with -infinity up to a multiple of 16. */
 static inline void chunk_scores(const attention_job *job, GLOBAL const char *k, const i64 step, const int is_half, const int is_memory,
-                                const int from, const int n, LOCAL float *work)
+                                const int from, const int n, LOCAL_PTR(float) work)
 {
     for (int j = 0; j < n; j += 4) {
         const int j1 = min(j + 1, n - 1), j2 = min(j + 2, n - 1), j3 = min(j + 3, n - 1);
@@ -69,7 +69,7 @@ static inline void chunk_scores(const attention_job *job, GLOBAL const char *k, 
     for (int j = n; j < (n + 15) / 16 * 16; j++) work[j] = -INFINITY;
 }
 
-static inline float largest(LOCAL const float *work, const int n)
+static inline float largest(LOCAL_PTR(const float) work, const int n)
 {
     float16 m = vload16(0, work);
     for (int j = 16; j < n; j += 16) m = fmax(m, vload16(0, work + j));
@@ -77,7 +77,7 @@ static inline float largest(LOCAL const float *work, const int n)
 }
 
 /* work := exp(work - top); the sum. */
-static inline float exp_sum(LOCAL float *work, const int n, const float top)
+static inline float exp_sum(LOCAL_PTR(float) work, const int n, const float top)
 {
     float16 sum = (float16)(0.0f);
     for (int j = 0; j < n; j += 16) {
@@ -89,8 +89,8 @@ static inline float exp_sum(LOCAL float *work, const int n, const float top)
 }
 
 /* acc[c] = acc[c] * before + now * sum_j work[j] * v[j][c] for 64 columns, then for 16 or less. */
-static inline void weigh64(GLOBAL const char *v, const i64 step, const int is_half, const int n, LOCAL const float *work, const int column,
-                           const softmax s, LOCAL float *acc)
+static inline void weigh64(GLOBAL const char *v, const i64 step, const int is_half, const int n, LOCAL_PTR(const float) work, const int column,
+                           const softmax s, LOCAL_PTR(float) acc)
 {
     float16 a = (float16)(0.0f), b = a, c = a, d = a;
     for (int j = 0; j < n; j++, v += step) {
@@ -106,8 +106,8 @@ static inline void weigh64(GLOBAL const char *v, const i64 step, const int is_ha
     vstore16(FMA(d, (float16)(s.now), vload16(0, acc + column + 48) * s.before), 0, acc + column + 48);
 }
 
-static inline void weigh16(GLOBAL const char *v, const i64 step, const int is_half, const int n, LOCAL const float *work, const int column,
-                           const int n_columns, const softmax s, LOCAL float *acc)
+static inline void weigh16(GLOBAL const char *v, const i64 step, const int is_half, const int n, LOCAL_PTR(const float) work, const int column,
+                           const int n_columns, const softmax s, LOCAL_PTR(float) acc)
 {
     float16 a = (float16)(0.0f);
     for (int j = 0; j < n; j++, v += step) {
@@ -118,8 +118,8 @@ static inline void weigh16(GLOBAL const char *v, const i64 step, const int is_ha
 }
 
 /* The same with the rows of the relative table that keys from .. from + n - 1 see. */
-static inline void weigh_relative(const attention_job *job, const int from, const int n, LOCAL const float *work, const float now,
-                                  LOCAL float *acc)
+static inline void weigh_relative(const attention_job *job, const int from, const int n, LOCAL_PTR(const float) work, const float now,
+                                  LOCAL_PTR(float) acc)
 {
     for (int column = 0; column < job->head_dim; column += 16) {
         const int left = job->head_dim - column;
@@ -134,7 +134,7 @@ static inline void weigh_relative(const attention_job *job, const int from, cons
 
 /* Join the visible keys of a set to the softmax and, with_values, to the weighted values. */
 static inline softmax attend(const attention_job *job, const key_set *set, const int is_half, const int is_memory, softmax s,
-                             const int with_values, LOCAL float *work, LOCAL float *acc)
+                             const int with_values, LOCAL_PTR(float) work, LOCAL_PTR(float) acc)
 {
     const int low = first_key(job, set), high = end_key(job, set), chunk = set->table == 0 ? PACKED_CHUNK : set->block_tokens;
     const i64 step = set->stride * (is_half ? 2 : 4), shift = value_shift(job, set);
@@ -157,14 +157,15 @@ static inline softmax attend(const attention_job *job, const key_set *set, const
     return s;
 }
 
-KERNEL trd_attention(ATTENTION_ARGS, const int n, LOCAL float *work)
+KERNEL trd_attention(ATTENTION_ARGS, const int n, LOCAL_ARG(float, work))
 {
+    OPEN_LOCAL(float, work);
     ATTENTION_OPEN;
     const int token = GROUP_ID, head = GROUP_ID_Y;
     if (token >= n) return;
     set_query(&job, rows, positions, token, head, q_stride);
     const int chunk = max(table == 0 ? PACKED_CHUNK : block_tokens, MEMORY ? memory_block_tokens : 1);
-    LOCAL float *acc = work + (chunk + 15) / 16 * 16;
+    LOCAL_PTR(float) acc = work + (chunk + 15) / 16 * 16;
     for (int c = 0; c < job.head_dim; c += 16) vstore16((float16)(0.0f), 0, acc + c);
     softmax s = attend(&job, &keys, KEYS_HALF, 0, softmax_empty(), 1, work, acc);
     if (MEMORY) s = attend(&job, &memory, MEMORY == 2, 1, s, 1, work, acc);
@@ -176,9 +177,10 @@ KERNEL trd_attention(ATTENTION_ARGS, const int n, LOCAL float *work)
 }
 
 /* The mean of the first heads' probabilities: scores are computed again, now that the sums are known. */
-KERNEL trd_attention_probabilities(ATTENTION_ARGS, const int n, LOCAL float *work, ARG(float, probabilities), const i64 probabilities_stride,
+KERNEL trd_attention_probabilities(ATTENTION_ARGS, const int n, LOCAL_ARG(float, work), ARG(float, probabilities), const i64 probabilities_stride,
                                    const int probability_heads)
 {
+    OPEN_LOCAL(float, work);
     ATTENTION_OPEN;
     OPEN(float, probabilities);
     const int token = GROUP_ID;

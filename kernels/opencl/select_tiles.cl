@@ -41,7 +41,7 @@ static inline void trd_offer(const trd_source *from, int i, const int to, GLOBAL
  * Shapes   scratch: `each` keys per selection, from its start [rows][pieces][cap].
  * Launch   1-D, one work-item per selection from first on, row and piece. */
 KERNEL trd_select_part(RESULTS_ARGS, ARG(const trd_selection, selections), ARG(u64, scratch), const int first, const int rows, const int pieces,
-                       const int cap, const long each)
+                       const int cap, const i64 each)
 {
     OPEN(const trd_selection, selections);
     OPEN(u64, scratch);
@@ -69,7 +69,7 @@ KERNEL trd_select_part(RESULTS_ARGS, ARG(const trd_selection, selections), ARG(u
  * The wanted best of n keys per selection, best first, to its list at list_at; with emit as results too.
  * Launch   1-D, one work-item per selection from first on. */
 KERNEL trd_select_merge(RESULTS_ARGS, ARG(const trd_selection, selections), ARG(u64, scratch), const int first, const int n, const int wanted,
-                        const int emit, const long each, const long list_at)
+                        const int emit, const i64 each, const i64 list_at)
 {
     OPEN(const trd_selection, selections);
     OPEN(u64, scratch);

@@ -31,7 +31,7 @@ static inline float part_dot(const attention_job *job, GLOBAL const char *row, c
 }
 
 /* Where the keys of a chunk are. All work-items call it; so they do with what follows. */
-static inline void locate(const attention_job *job, const key_set *set, const int first, const int end, LOCAL i64 *at)
+static inline void locate(const attention_job *job, const key_set *set, const int first, const int end, LOCAL_PTR(i64) at)
 {
     const int t = LOCAL_ID;
     BARRIER();                       /* at may still be read */
@@ -41,7 +41,7 @@ static inline void locate(const attention_job *job, const key_set *set, const in
 
 /* Work-item t < CHUNK: the score of key first + t, -infinity where it is not in low .. high - 1. */
 static inline float chunk_score(const attention_job *job, const key_set *set, const int is_half, const int is_memory, const int first,
-                                const int low, const int high, LOCAL const i64 *at, LOCAL float *partial)
+                                const int low, const int high, LOCAL_PTR(const i64) at, LOCAL_PTR(float) partial)
 {
     const int t = LOCAL_ID, mine = first + t / KEY_LANES, j = first + t;
     const int with_terms = TERMS && !is_memory;
@@ -56,7 +56,7 @@ static inline float chunk_score(const attention_job *job, const key_set *set, co
     BARRIER();
     float score = -INFINITY;
     if (t < CHUNK && j >= low && j < high) {
-        LOCAL const float *p = partial + t * KEY_LANES;
+        LOCAL_PTR(const float) p = partial + t * KEY_LANES;
         score = ((p[0] + p[2]) + (p[1] + p[3])) * job->scale;
         if (with_terms) score = with_biases(job, j, score);
     }
@@ -64,7 +64,7 @@ static inline float chunk_score(const attention_job *job, const key_set *set, co
 }
 
 /* Largest, sum of CHUNK numbers, one of each work-item t < CHUNK; the others bring -infinity, 0. */
-static inline float chunk_largest(LOCAL float *tree, const float x)
+static inline float chunk_largest(LOCAL_PTR(float) tree, const float x)
 {
     const int t = LOCAL_ID;
     BARRIER();
@@ -77,7 +77,7 @@ static inline float chunk_largest(LOCAL float *tree, const float x)
     return tree[0];
 }
 
-static inline float chunk_sum(LOCAL float *tree, const float x)
+static inline float chunk_sum(LOCAL_PTR(float) tree, const float x)
 {
     const int t = LOCAL_ID;
     BARRIER();
@@ -92,7 +92,7 @@ static inline float chunk_sum(LOCAL float *tree, const float x)
 
 /* Join the weighted values of keys low .. high - 1 of a chunk to acc. */
 static inline void weigh(const attention_job *job, const key_set *set, const int is_half, const int is_memory, const int first, const int low,
-                         const int high, LOCAL const i64 *at, LOCAL const float *weights, const int columns, const softmax s, LOCAL float *acc)
+                         const int high, LOCAL_PTR(const i64) at, LOCAL_PTR(const float) weights, const int columns, const softmax s, LOCAL_PTR(float) acc)
 {
     const int t = LOCAL_ID, parts = GROUP_SIZE / columns, part = t / columns, end = min(high - first, CHUNK);
     GLOBAL const char *values = set->values + value_shift(job, set);
@@ -111,7 +111,8 @@ static inline void weigh(const attention_job *job, const key_set *set, const int
 
 /* Join the visible keys of a set to the softmax and, with_values, to the weighted values. */
 static inline softmax attend(const attention_job *job, const key_set *set, const int is_half, const int is_memory, softmax s,
-                             const int with_values, const int columns, LOCAL float *acc, LOCAL i64 *at, LOCAL float *partial, LOCAL float *tree, LOCAL float *weights)
+                             const int with_values, const int columns, LOCAL_PTR(float) acc, LOCAL_PTR(i64) at, LOCAL_PTR(float) partial,
+                             LOCAL_PTR(float) tree, LOCAL_PTR(float) weights)
 {
     const int low = first_key(job, set), high = end_key(job, set);
     for (int first = low / CHUNK * CHUNK; first < high; first += CHUNK) {
@@ -133,8 +134,9 @@ static inline softmax attend(const attention_job *job, const key_set *set, const
     LOCAL float tree[GROUP_SIZE];    \
     LOCAL float weights[GROUP_SIZE]
 
-KERNEL trd_attention(ATTENTION_ARGS, const int n, LOCAL float *acc)
+KERNEL trd_attention(ATTENTION_ARGS, const int n, LOCAL_ARG(float, acc))
 {
+    OPEN_LOCAL(float, acc);
     ATTENTION_LOCALS;
     ATTENTION_OPEN;
     const int token = GROUP_ID, head = GROUP_ID_Y, t = LOCAL_ID;
@@ -157,9 +159,10 @@ KERNEL trd_attention(ATTENTION_ARGS, const int n, LOCAL float *acc)
 
 /* The mean of the first heads' probabilities: scores are computed again, now that the sums are known. Work-item t < CHUNK writes the
  * keys whose number is t modulo CHUNK. */
-KERNEL trd_attention_probabilities(ATTENTION_ARGS, const int n, LOCAL float *acc, ARG(float, probabilities), const i64 probabilities_stride,
+KERNEL trd_attention_probabilities(ATTENTION_ARGS, const int n, LOCAL_ARG(float, acc), ARG(float, probabilities), const i64 probabilities_stride,
                                    const int probability_heads)
 {
+    OPEN_LOCAL(float, acc);
     ATTENTION_LOCALS;
     ATTENTION_OPEN;
     OPEN(float, probabilities);

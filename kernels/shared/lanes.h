@@ -18,7 +18,7 @@ typedef float16 lanes;
 #else
 #define LANES 1
 typedef float lanes;
-#define LANES_MASK(x, mask) as_float(as_int(x) & (mask))
+#define LANES_MASK(x, mask) AS_FLOAT(AS_INT(x) & (mask))
 #define LANES_TANH trd_tanh
 #define LANES_SIN_COS trd_sin_cos
 #endif
@@ -56,7 +56,7 @@ static inline lanes lanes_load_half(GLOBAL const half *p, const int n)
 {
     if (n >= LANES) return vload_half16(0, p);
     float t[LANES];
-    for (int i = 0; i < LANES; i++) t[i] = i < n ? vload_half(i, p) : 0.0f;
+    for (int i = 0; i < LANES; i++) t[i] = i < n ? LOAD_HALF(p, i) : 0.0f;
     return vload16(0, t);
 }
 
@@ -69,7 +69,7 @@ static inline void lanes_store_half(GLOBAL half *p, const lanes a, const int n)
     float t[LANES];
     vstore16(a, 0, t);
     for (int i = 0; i < LANES; i++) {
-        if (i < n) vstore_half_rte(t[i], i, p);
+        if (i < n) STORE_HALF(p, i, t[i]);
     }
 }
 
@@ -140,7 +140,7 @@ static inline float lanes_largest(const lanes a)
 #endif
 
 /* Sum of the row of which every work-item has lanes. partial: GROUP_SIZE floats of local memory. */
-static inline float row_sum(LOCAL float *partial, const lanes a)
+static inline float row_sum(LOCAL_PTR(float) partial, const lanes a)
 {
     (void)partial;
     return lanes_sum(a);
@@ -181,7 +181,7 @@ static inline void lanes_copy(GLOBAL uint *to, GLOBAL const uint *from, const in
     if (n > 0) *to = *from;
 }
 
-static inline float row_sum(LOCAL float *partial, const lanes a)
+static inline float row_sum(LOCAL_PTR(float) partial, const lanes a)
 {
     const int t = LOCAL_ID;
     BARRIER();                       /* partial may still be read by those who are behind */

@@ -13,10 +13,6 @@
 
 #ifdef TRD_GROUPS                 /* it makes no sense with groups of one */
 
-#ifndef LOAD_HALF
-#define LOAD_HALF(p, i) vload_half(i, p)
-#endif
-
 #define MAX_SEGMENTS 8
 #define SKINNY_COLUMNS 32
 #define TILE_COLUMNS 64

@@ -116,7 +116,7 @@
         }                                                                                                                    \
     }
 
-TRD_MATH(float, int, as_float, as_int, )
+TRD_MATH(float, int, AS_FLOAT, AS_INT, )
 TRD_MATH(float16, int16, as_float16, as_int16, 16)
 
 /*

@@ -6,14 +6,14 @@
 #include "select_draw.h"
 
 #define TRD_LOCAL_KEYS (2 * GROUP_SIZE)
-TRD_SORT(trd_sort_local, LOCAL)
+TRD_SORT(trd_sort_local, LOCAL_PTR(u64))
 
 /*
  * The cap best keys of a piece of a row, in any order; 0 where a piece has fewer entries.
  * Shapes   scratch: `each` keys per selection, from its start [rows][pieces][cap].
  * Launch   1-D, one group per selection from first on, row and piece.    Local   8 * GROUP_SIZE + 2180 bytes. */
 KERNEL trd_select_part(RESULTS_ARGS, ARG(const trd_selection, selections), ARG(u64, scratch), const int first, const int rows, const int pieces,
-                       const int cap, const long each)
+                       const int cap, const i64 each)
 {
     TRD_LOCAL(l);
     LOCAL uint taken[1];
@@ -38,7 +38,7 @@ KERNEL trd_select_part(RESULTS_ARGS, ARG(const trd_selection, selections), ARG(u
  * The wanted best of n keys per selection, best first, to its list at list_at; with emit as results too.
  * Launch   1-D, one group per selection from first on.    Local   24 * GROUP_SIZE + 2180 bytes. */
 KERNEL trd_select_merge(RESULTS_ARGS, ARG(const trd_selection, selections), ARG(u64, scratch), const int first, const int n, const int wanted,
-                        const int emit, const long each, const long list_at)
+                        const int emit, const i64 each, const i64 list_at)
 {
     TRD_LOCAL(l);
     LOCAL uint taken[1];

@@ -20,7 +20,7 @@ typedef struct trd_selection {
 
 static inline uint trd_order(const float v)
 {
-    const uint bits = as_uint(v);
+    const uint bits = AS_UINT(v);
     if (v != v) return 0u;
     if (v == 0.0f) return 0x80000000u;
     return (bits & 0x80000000u) != 0u ? ~bits : bits | 0x80000000u;
@@ -30,7 +30,7 @@ static inline uint trd_order(const float v)
 static inline float trd_score_of(const uint order)
 {
     if (order == 0u) return NAN;
-    return as_float((order & 0x80000000u) != 0u ? order & 0x7fffffffu : ~order);
+    return AS_FLOAT((order & 0x80000000u) != 0u ? order & 0x7fffffffu : ~order);
 }
 
 static inline u64 trd_key(const float score, const int entry)
@@ -58,9 +58,9 @@ static inline u64 trd_key_at(const trd_source *from, const int i)
 
 /* Local memory of a group. */
 typedef struct trd_local {
-    LOCAL u64  *partial;         /* [GROUP_SIZE] */
-    LOCAL u64  *blocks;          /* [16] */
-    LOCAL uint *bins;            /* [512]: low halves, then high halves */
+    LOCAL_PTR(u64) partial;      /* [GROUP_SIZE] */
+    LOCAL_PTR(u64) blocks;       /* [16] */
+    LOCAL_PTR(uint) bins;        /* [512]: low halves, then high halves */
 } trd_local;
 #define TRD_LOCAL(name)                                  \
     LOCAL u64 name##_partial[GROUP_SIZE];                \
@@ -69,7 +69,7 @@ typedef struct trd_local {
     const trd_local name = { name##_partial, name##_blocks, name##_bins }
 
 /* The largest, or the sum, of all work-items' x. */
-static inline u64 trd_group_largest(LOCAL u64 *partial, const u64 x)
+static inline u64 trd_group_largest(LOCAL_PTR(u64) partial, const u64 x)
 {
     partial[LOCAL_ID] = x;
     for (int step = GROUP_SIZE / 2; step > 0; step /= 2) {
@@ -82,7 +82,7 @@ static inline u64 trd_group_largest(LOCAL u64 *partial, const u64 x)
     return y;
 }
 
-static inline u64 trd_group_sum(LOCAL u64 *partial, const u64 x)
+static inline u64 trd_group_sum(LOCAL_PTR(u64) partial, const u64 x)
 {
     partial[LOCAL_ID] = x;
     for (int step = GROUP_SIZE / 2; step > 0; step /= 2) {
@@ -98,18 +98,18 @@ static inline u64 trd_group_sum(LOCAL u64 *partial, const u64 x)
 /* A weight in 0..1 as an integer: sums of them are the same in any order, on any device, without double. */
 static inline u64 trd_fixed(const float weight, const int shift)
 {
-    return (u64)(weight * as_float((uint)(shift + 127) << 23));
+    return (u64)(weight * AS_FLOAT((uint)(shift + 127) << 23));
 }
 
 /* 64-bit sums by 32-bit atomics; what is read after a barrier is whole. */
-static inline void trd_add_bin(LOCAL uint *bins, const int bin, const u64 x)
+static inline void trd_add_bin(LOCAL_PTR(uint) bins, const int bin, const u64 x)
 {
     const uint low = (uint)x, old = ATOMIC_ADD_LOCAL(bins + bin, low);
     const uint high = (uint)(x >> 32) + (uint)(old + low < old);
     if (high != 0u) (void)ATOMIC_ADD_LOCAL(bins + 256 + bin, high);
 }
 
-static inline u64 trd_bin(LOCAL const uint *bins, const int bin)
+static inline u64 trd_bin(LOCAL_PTR(const uint) bins, const int bin)
 {
     return (u64)bins[256 + bin] << 32 | (u64)bins[bin];
 }
@@ -158,7 +158,7 @@ static inline u64 trd_threshold(const trd_source *from, const trd_local l, const
 }
 
 /* The n largest of a source that has as many, in no order. `taken`: local counter. */
-static inline void trd_take_largest(const trd_source *from, const trd_local l, LOCAL uint *taken, GLOBAL u64 *out, const int n)
+static inline void trd_take_largest(const trd_source *from, const trd_local l, LOCAL_PTR(uint) taken, GLOBAL u64 *out, const int n)
 {
     const u64 from_key = trd_threshold(from, l, -1, (u64)n);
     if (LOCAL_ID == 0) *taken = 0u;
@@ -189,16 +189,16 @@ static inline void trd_take_few(const trd_source *from, const trd_local l, GLOBA
 
 #define TRD_FEW 12               /* tunable: candidates up to which trd_take_few() is used */
 
-/* Bitonic, largest first, for any n: what would lie past the end counts as smallest and never moves. */
-#define TRD_SORT(name, SPACE)                                                                    \
-    static inline void name(SPACE u64 *keys, const int a, const int b, const int n)              \
+/* Bitonic, largest first, for any n; KEYS is the type of a pointer to them: what would lie past the end counts as smallest and never moves. */
+#define TRD_SORT(name, KEYS)                                                                     \
+    static inline void name(KEYS keys, const int a, const int b, const int n)                    \
     {                                                                                            \
         if (b >= n || keys[a] >= keys[b]) return;                                                \
         const u64 t = keys[a];                                                                   \
         keys[a] = keys[b];                                                                       \
         keys[b] = t;                                                                             \
     }                                                                                            \
-    static inline void name##_all(SPACE u64 *keys, const int n)                                  \
+    static inline void name##_all(KEYS keys, const int n)                                        \
     {                                                                                            \
         for (int size = 2; size < 2 * n; size *= 2) {                                            \
             const int half_of = size / 2;                                                        \
@@ -216,7 +216,7 @@ static inline void trd_take_few(const trd_source *from, const trd_local l, GLOBA
             }                                                                                    \
         }                                                                                        \
     }
-TRD_SORT(trd_sort_global, GLOBAL)
+TRD_SORT(trd_sort_global, GLOBAL u64 *)
 
 /* Where results go, and what they are made of. */
 typedef struct trd_results {

@@ -110,10 +110,10 @@ static inline void trd_find_draw(const trd_draw *d, const trd_local l, const u64
 }
 
 /* The n largest of log p + noise over what is kept. */
-static inline void trd_find_noisy(const trd_draw *d, const trd_local l, LOCAL uint *taken, GLOBAL const float *noise, const u64 total, const bool cuts,
+static inline void trd_find_noisy(const trd_draw *d, const trd_local l, LOCAL_PTR(uint) taken, GLOBAL const float *noise, const u64 total, const bool cuts,
                                   GLOBAL u64 *chosen, const int n, const int output)
 {
-    const float log_sum = trd_log((float)total * as_float((uint)(127 - d->shift) << 23));
+    const float log_sum = trd_log((float)total * AS_FLOAT((uint)(127 - d->shift) << 23));
     for (int i = LOCAL_ID; i < d->kept; i += GROUP_SIZE) {
         /* From the score itself: the weight of a finite one may have underflowed, yet it goes before what is forbidden. */
         const bool cut = d->weights[i] == 0.0f && (cuts || d->nothing);
@@ -138,7 +138,7 @@ static inline void trd_find_noisy(const trd_draw *d, const trd_local l, LOCAL ui
  *          at chosen_at n_candidates keys for NOISE, at weights_at the weights.
  * Launch   1-D, one group per selection.    Local   8 * GROUP_SIZE + 2180 bytes. */
 KERNEL trd_select_draw(RESULTS_ARGS, ARG(const trd_selection, selections), ARG(const float, noise), ARG(u64, scratch), const int first,
-                       const int kept, const int shift, const long each, const long list_at, const long chosen_at, const long weights_at)
+                       const int kept, const int shift, const i64 each, const i64 list_at, const i64 chosen_at, const i64 weights_at)
 {
     TRD_LOCAL(l);
     LOCAL uint taken[1];

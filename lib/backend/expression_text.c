@@ -57,7 +57,7 @@ static void write_store(trdi_text *out, const trdi_program *program, const trdi_
 {
     const int to = in->a, value = in->b;
     switch (program->parameters[to].dtype) {
-    case TRD_DTYPE_F16: trdi_text_add(out, "vstore_half_rte(v%d, i, p%d);\n", value, to); break;
+    case TRD_DTYPE_F16: trdi_text_add(out, "STORE_HALF(p%d, i, v%d);\n", to, value); break;
     case TRD_DTYPE_I8: trdi_text_add(out, "p%d[i] = trdx_char(v%d);\n", to, value); break;
     default: trdi_text_add(out, "p%d[i] = v%d;\n", to, value); break;
     }
@@ -95,12 +95,12 @@ static void write_instruction(trdi_text *out, const trdi_program *program, int32
     switch (in->op) {
     case TRDI_X_NUMBER:
         if (in->type == TRDI_VALUE_INT) trdi_text_add(out, "%d", (int)in->number.i);
-        else trdi_text_add(out, "as_float(0x%08x)", (unsigned)in->number.i);
+        else trdi_text_add(out, "AS_FLOAT(0x%08xu)", (unsigned)in->number.i);
         break;
     case TRDI_X_SCALAR: trdi_text_add(out, "p%d", (int)in->a); break;
     case TRDI_X_INDEX: trdi_text_add(out, "(int)%c", index); break;
     case TRDI_X_LOAD:
-        if (program->parameters[in->a].dtype == TRD_DTYPE_F16) trdi_text_add(out, "vload_half(%c, p%d)", index, (int)in->a);
+        if (program->parameters[in->a].dtype == TRD_DTYPE_F16) trdi_text_add(out, "LOAD_HALF(p%d, %c)", (int)in->a, index);
         else trdi_text_add(out, "p%d[%c]", (int)in->a, index);
         break;
     default: write_operation(out, in); break;
@@ -115,7 +115,7 @@ static void write_instructions(trdi_text *out, const trdi_program *program)
 
 static void write_elements(trdi_text *out, const trdi_program *program)
 {
-    trdi_text_add(out, "    const i64 i = get_global_id(0);\n    if (i < rows * cols) {\n");
+    trdi_text_add(out, "    const i64 i = GLOBAL_ID;\n    if (i < rows * cols) {\n");
     if (program->uses_rows) trdi_text_add(out, "        const i64 r = i / cols, c = i - r * cols;\n");
     write_instructions(out, program);
     trdi_text_add(out, "    }\n}\n");
@@ -147,7 +147,7 @@ static void write_result(trdi_text *out, const trdi_program *program, bool is_in
     else trdi_text_add(out, to_int ? "trdx_int(%s);\n" : "(float)%s;\n", shown);
     trdi_text_add(out, "            ");
     switch (program->parameters[to].dtype) {
-    case TRD_DTYPE_F16: trdi_text_add(out, "vstore_half_rte(result, r, p%d);\n", to); break;
+    case TRD_DTYPE_F16: trdi_text_add(out, "STORE_HALF(p%d, r, result);\n", to); break;
     case TRD_DTYPE_I8: trdi_text_add(out, "p%d[r] = trdx_char(result);\n", to); break;
     default: trdi_text_add(out, "p%d[r] = result;\n", to); break;
     }
@@ -212,7 +212,7 @@ static void write_rows(trdi_text *out, const trdi_program *program, bool is_int)
     trdi_text_add(out, "KERNEL " TRDI_EXPRESSION_JOIN "(ARG(%s, p%d), ARG(const %s, pieced), const i64 rows, const i64 cols, const i64 pieces)\n{\n"
                        "    OPEN(%s, p%d);\n"
                        "    OPEN(const %s, pieced);\n"
-                       "    const i64 r = get_global_id(0);\n"
+                       "    const i64 r = GLOBAL_ID;\n"
                        "    if (r < rows) {\n", element_type(program->parameters[to].dtype), to, type,
                   element_type(program->parameters[to].dtype), to, type);
     write_begin(out, program, is_int);

@@ -313,9 +313,41 @@ static const char source[] =
     "{\n"
     "    OPEN(const float, x);\n"
     "    OPEN(float, y);\n"
-    "    const int i = get_global_id(0);\n"
+    "    const int i = (int)GLOBAL_ID;\n"
     "    if (i < n) y[i] = a * x[i] + (float)shift;\n"
+    "}\n"
+    "static float turned(LOCAL_PTR(const float) all, const int i, const int n) { return all[n - 1 - i]; }\n"
+    "KERNEL turn(ARG(const float, x), LOCAL_ARG(float, part), ARG(float, y), const int n)\n"
+    "{\n"
+    "    OPEN(const float, x);\n"
+    "    OPEN(float, y);\n"
+    "    OPEN_LOCAL(float, part);\n"
+    "    const int at = GROUP_ID * n + LOCAL_ID;\n"
+    "    part[LOCAL_ID] = x[at];\n"
+    "    BARRIER();\n"
+    "    y[at] = turned(part, LOCAL_ID, n);\n"
     "}\n";
+
+/* Local memory whose size the host chooses: groups that turn their elements round. */
+static void test_local_argument(rig *r)
+{
+    enum { N = 96, GROUP = 32 };
+    trd_kernel *k;
+    CHECK_OK(trd_kernel_create_source(r->device, source, "turn", &k));
+    float *const x = rig_floats(N), want[N];
+    for (int i = 0; i < N; i++) want[i] = x[i / GROUP * GROUP + GROUP - 1 - i % GROUP];
+    trd_tensor *const tx = rig_tensor(r, TRD_DTYPE_F32, 1, N, x), *const ty = rig_poisoned(r, 1, N);
+    trd_argument arguments[] = { rig_arg(tx), { .kind = TRD_ARGUMENT_LOCAL, .integer = GROUP * sizeof(float) }, rig_arg(ty), rig_integer(GROUP) };
+    const trd_launch launch = { .struct_size = sizeof launch, .n_dims = 1, .global_size = { N }, .group_size = { GROUP } };
+    CHECK_OK(trd_kernel_run(r->queue, k, arguments, 4, &launch));
+    rig_check(r, "local memory", ty, want, 0.0);
+    arguments[1].integer = 0;
+    CHECK_FAILS(trd_kernel_run(r->queue, k, arguments, 4, &launch), TRD_E_INVALID, "0 bytes of local memory");
+    trd_kernel_destroy(k);
+    trd_tensor_destroy(tx);
+    trd_tensor_destroy(ty);
+    free(x);
+}
 
 static void test_sources(rig *r)
 {
@@ -326,6 +358,7 @@ static void test_sources(rig *r)
         CHECK(k == NULL);
         return;
     }
+    test_local_argument(r);
     CHECK_OK(trd_kernel_create_source(r->device, source, "twice", &k));
     enum { N = 1000 };
     float *const x = rig_floats(N), want[N];
