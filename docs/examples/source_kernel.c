@@ -42,7 +42,10 @@ static trd_status compute(trd_queue *queue, trd_kernel *kernel, trd_tensor *tx, 
 {
     const trd_argument arguments[] = { { .kind = TRD_ARGUMENT_TENSOR, .tensor = tx }, { .kind = TRD_ARGUMENT_TENSOR, .tensor = ty },
                                        { .kind = TRD_ARGUMENT_TENSOR, .tensor = ttop }, { .kind = TRD_ARGUMENT_I32, .integer = COLS } };
-    const trd_launch launch = { .struct_size = sizeof launch, .n_dims = 1, .global_size = { ROWS * GROUP }, .group_size = { GROUP } };
+    trd_launch launch;
+    trd_launch_init(&launch, sizeof launch);
+    launch.global_size[0] = ROWS * GROUP;
+    launch.group_size[0] = GROUP;
     trd_status s = trd_kernel_run(queue, kernel, arguments, 4, &launch);
     if (s == TRD_OK) s = trd_tensor_read(queue, ty, y, sizeof y);
     if (s == TRD_OK) s = trd_tensor_read(queue, ttop, top, sizeof top);

@@ -76,7 +76,7 @@ typedef enum trd_argument_kind {
     TRD_ARGUMENT_LOCAL = 4    /**< integer: bytes of local memory; sources only */
 } trd_argument_kind;
 
-/** One argument of a kernel. */
+/** One argument of a kernel. Arrays of it are handed over, so it is as it is: other kinds will use these fields. */
 typedef struct trd_argument {
     trd_argument_kind kind;   /**< which of the others counts */
     float             number; /**< TRD_ARGUMENT_F32 */
@@ -84,13 +84,15 @@ typedef struct trd_argument {
     trd_tensor       *tensor; /**< TRD_ARGUMENT_TENSOR: borrowed for the call; may be destroyed while the kernel runs */
 } trd_argument;
 
-/** How many work-items run a source kernel. */
+/** How many work-items run a source kernel. Start from trd_launch_init(). */
 typedef struct trd_launch {
-    size_t  struct_size;      /**< set by the caller to sizeof(trd_launch) */
-    int32_t n_dims;           /**< 1 .. 3 */
-    int64_t global_size[3];   /**< work-items, [n_dims] >= 0 and multiples of the group's */
-    int64_t group_size[3];    /**< work-items of a group, [n_dims] >= 1; all 0: the driver's choice */
+    size_t  struct_size;      /**< bytes; set by the init function */
+    int32_t n_dims;           /**< 1 (default) .. 3 */
+    int64_t global_size[3];   /**< work-items, [n_dims] >= 0 and multiples of the group's; default 0 */
+    int64_t group_size[3];    /**< work-items of a group, [n_dims] >= 1; all 0 (default): the driver's choice */
 } trd_launch;
+/** Fill in the defaults. @param size  sizeof(trd_launch) as the caller was compiled */
+TRD_API void trd_launch_init(trd_launch *launch, size_t size);
 
 /**
  * Run a kernel on the queue; may return before it is done.

@@ -280,10 +280,17 @@ static trd_status run_expression(const trdi_call *call, const trd_kernel *kernel
     return trdi_run_expression(call->queue, kernel, arguments, (size_t)n, rows, cols);
 }
 
+static const trd_launch launch_defaults = { .struct_size = sizeof(trd_launch), .n_dims = 1 };
+
+void trd_launch_init(trd_launch *launch, size_t size)
+{
+    trdi_write_defaults(launch, size, &launch_defaults, sizeof launch_defaults);
+}
+
 static trd_status read_launch(const trdi_call *call, const trd_launch *launch, trdi_launch *out, bool *empty)
 {
     if (launch == NULL) return trdi_fail(TRD_E_INVALID, "%s: launch is NULL; a source kernel needs its sizes", call->name);
-    trd_launch l = { .struct_size = sizeof l };
+    trd_launch l = launch_defaults;
     TRDI_TRY(trdi_read_options(&l, sizeof l, launch, call->name));
     if (l.n_dims < 1 || l.n_dims > 3) return trdi_fail(TRD_E_INVALID, "%s: n_dims is %d, not 1 to 3", call->name, (int)l.n_dims);
     *out = (trdi_launch){ .n_dims = l.n_dims };

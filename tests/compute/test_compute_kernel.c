@@ -381,7 +381,11 @@ static void test_sources(rig *r)
     CHECK_FAILS(trd_kernel_run(r->queue, k, arguments, 5, NULL), TRD_E_INVALID, "launch is NULL");
     launch.n_dims = 4;
     CHECK_FAILS(trd_kernel_run(r->queue, k, arguments, 5, &launch), TRD_E_INVALID, "n_dims is 4");
-    launch = (trd_launch){ .struct_size = sizeof launch, .n_dims = 1, .global_size = { 1024 } };
+    trd_launch_init(&launch, sizeof launch);
+    CHECK_INT(launch.struct_size, sizeof launch);
+    CHECK_INT(launch.n_dims, 1);
+    CHECK_INT(launch.group_size[0], 0);
+    launch.global_size[0] = 1024;
     CHECK_FAILS(trd_kernel_run(r->queue, k, arguments, 4, &launch), TRD_E_INVALID, "argument");
     trd_kernel_destroy(k);
     CHECK_FAILS(trd_kernel_create_source(r->device, source, "thrice", &k), TRD_E_FORMAT, "thrice");
