@@ -41,7 +41,12 @@ typedef struct trd_device_info {
 /**
  * Number of devices, unusable ones included; at least 1 (the CPU). The first call of this, or of trd_device_get_info() past the CPU, trd_device_note() or
  * trd_device_report(), loads the back ends and asks their drivers, which may take a second; a small program is started to do so first, in case
- * a driver crashes (environment variable TREADLE_PROBE). Threads: any.
+ * a driver crashes (environment variable TREADLE_PROBE).
+ *
+ * WARNING: if an OpenCL driver must be kept out, this call changes OCL_ICD_VENDORS in this process's environment while it asks the others, and
+ * puts it back: no other thread may read or change the environment then (getenv() of another thread is a data race). A libOpenCL that this
+ * process has used already is not influenced by that: if it has loaded such a driver, OpenCL's devices are left out, and a note says so.
+ * Threads: any, but for that.
  */
 TRD_API int64_t trd_device_count(void);
 

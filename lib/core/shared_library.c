@@ -22,6 +22,11 @@ trd_status trdi_library_open(const char *path, void **library)
     return *library != NULL ? TRD_OK : trdi_fail(TRD_E_UNSUPPORTED, "%s: error %lu", path, (unsigned long)GetLastError());
 }
 
+bool trdi_library_present(const char *name)
+{
+    return GetModuleHandleA(name) != NULL;
+}
+
 bool trdi_library_function(void *library, const char *name, void *function, size_t size)
 {
     const FARPROC address = GetProcAddress((HMODULE)library, name);
@@ -76,6 +81,13 @@ trd_status trdi_library_open(const char *path, void **library)
     if (*library != NULL) return TRD_OK;
     const char *const reason = dlerror();
     return trdi_fail(TRD_E_UNSUPPORTED, "%s", reason != NULL ? reason : path);
+}
+
+bool trdi_library_present(const char *name)
+{
+    void *const library = dlopen(name, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+    if (library != NULL) (void)dlclose(library);
+    return library != NULL;
 }
 
 bool trdi_library_function(void *library, const char *name, void *function, size_t size)

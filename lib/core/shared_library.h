@@ -6,6 +6,8 @@
 
 /** Load a library with all it needs, its symbols to itself. Never unloaded. @return TRD_E_UNSUPPORTED with the system's reason */
 trd_status trdi_library_open(const char *path, void **library);
+/** Is a library of this name in the process already, whoever loaded it? */
+bool trdi_library_present(const char *name);
 /** Put the address of a function into *function, a pointer to a function of size bytes. @return false if there is none */
 bool trdi_library_function(void *library, const char *name, void *function, size_t size);
 /** Path of the file in which this code lies: the shared library, or a program that has it inside. Owned; NULL = unknown. */

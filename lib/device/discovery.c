@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
+#include "core/shared_library.h"
 #include "device/drivers.h"
 
 #define VENDORS "OCL_ICD_VENDORS"
@@ -82,6 +83,15 @@ static void ask_and_note(trdi_findings *findings, const trdi_backend_ops *ops, c
     else trdi_findings_note(findings, "%s: no device was found", ops->name);
 }
 
+/* Is a library that is to be kept out in this process already? Then the ICD loader was used before and asks it whatever the variable says. */
+static bool has_kept_out(const trdi_drivers *drivers)
+{
+    char name[4096];
+    for (size_t i = 0; i < drivers->n; i++)
+        if (drivers->list[i].kept_out && trdi_driver_library_name(drivers->list[i].file, name, sizeof name) && trdi_library_present(name)) return true;
+    return false;
+}
+
 static void ask_drivers(trdi_findings *findings, const trdi_backend_ops *ops, const trdi_drivers *drivers)
 {
     size_t n_kept_out = 0;
@@ -92,6 +102,8 @@ static void ask_drivers(trdi_findings *findings, const trdi_backend_ops *ops, co
         ask_and_note(findings, ops, drivers->n == 0 ? drivers->source : NULL);
     } else if (n_kept_out == drivers->n) {
         trdi_findings_note(findings, "opencl: no driver is left to ask");
+    } else if (has_kept_out(drivers)) {
+        trdi_findings_note(findings, "opencl: not asked, since this program itself loaded a driver that must be kept out");
     } else if (!switch_vendors(drivers, &vendors)) {
         trdi_findings_note(findings, "opencl: not asked, since no temporary folder could be made for the drivers that work");
     } else {

@@ -96,6 +96,19 @@ trd_status trdi_drivers_list(trdi_drivers *drivers)
     return trdi_fail(TRD_E_MEMORY, "list of OpenCL drivers: out of memory");
 }
 
+bool trdi_driver_library_name(const char *path, char *name, size_t bytes)
+{
+    const size_t length = strlen(path);
+    (void)snprintf(name, bytes, "%s", path);
+    if (length < 4 || strcmp(path + length - 4, ".icd") != 0) return true;
+    FILE *const file = fopen(path, "r");
+    if (file == NULL) return false;
+    const bool read = fgets(name, (int)bytes, file) != NULL;
+    (void)fclose(file);
+    if (read) name[strcspn(name, "\r\n")] = '\0';
+    return read && name[0] != '\0';
+}
+
 void trdi_drivers_free(trdi_drivers *drivers)
 {
     for (size_t i = 0; i < drivers->n; i++) {

@@ -27,6 +27,8 @@ typedef struct trdi_drivers {
 
 /** List what OCL_ICD_VENDORS, OPENCL_VENDOR_PATH or the system's folder hold. @return TRD_OK, also when there is nothing; TRD_E_MEMORY */
 trd_status trdi_drivers_list(trdi_drivers *drivers);
+/** The library of an .icd file: its first line; any other file is one. @return false if there is none */
+bool trdi_driver_library_name(const char *path, char *name, size_t bytes);
 /** Does nothing on a zeroed struct. */
 void trdi_drivers_free(trdi_drivers *drivers);
 

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,18 +36,32 @@ enum { MAX_ANSWER_BYTES = 1 << 20, MAX_DRIVERS_ASKED = 64 };
 
 char *trdi_probe_find(void)
 {
+    static const char *const off[] = { "off", "no", "0" };
     const char *const wanted = trdi_process_privileged() ? NULL : getenv("TREADLE_PROBE");
-    if (wanted != NULL && (strcmp(wanted, "off") == 0 || strcmp(wanted, "0") == 0)) return NULL;
+    for (size_t i = 0; wanted != NULL && i < sizeof off / sizeof off[0]; i++)
+        if (strcasecmp(wanted, off[i]) == 0) return NULL;
     if (wanted != NULL && strchr(wanted, '/') != NULL) return trdi_strndup(wanted, strlen(wanted));
+    if (wanted != NULL && wanted[0] != '\0') trdi_log(TRD_LOG_WARNING, "TREADLE_PROBE is '%s': neither off nor a path", wanted);
     return trdi_find_beside_library("treadle-probe");
+}
+
+static double limit_seconds = 30;
+
+static void read_limit(void)
+{
+    const char *const text = getenv("TREADLE_PROBE_TIMEOUT");
+    if (text == NULL || text[0] == '\0') return;
+    char *end;
+    const double seconds = strtod(text, &end);
+    if (*end == '\0' && seconds > 0 && seconds <= 3600) limit_seconds = seconds;
+    else trdi_log(TRD_LOG_WARNING, "TREADLE_PROBE_TIMEOUT is '%s', not seconds up to 3600: %g are waited", text, limit_seconds);
 }
 
 double trdi_probe_limit_seconds(void)
 {
-    const char *const text = getenv("TREADLE_PROBE_TIMEOUT");
-    char *end;
-    const double seconds = text != NULL ? strtod(text, &end) : 0;
-    return text != NULL && end != text && *end == '\0' && seconds > 0 && seconds <= 3600 ? seconds : 30;
+    static trdi_once once = TRDI_ONCE_INIT;
+    trdi_once_run(&once, read_limit);
+    return limit_seconds;
 }
 
 /* This process's variables, with OCL_ICD_VENDORS replaced. The array is owned, the strings are borrowed. */

@@ -80,20 +80,6 @@ static const char *ask_module(FILE *answer, const char *path)
     return NULL;
 }
 
-/* The first line of an .icd file names the library; any other file is one. */
-static bool read_library_name(const char *path, char *name, size_t bytes)
-{
-    const size_t length = strlen(path);
-    (void)snprintf(name, bytes, "%s", path);
-    if (length < 4 || strcmp(path + length - 4, ".icd") != 0) return true;
-    FILE *const file = fopen(path, "r");
-    if (file == NULL) return false;
-    const bool read = fgets(name, (int)bytes, file) != NULL;
-    (void)fclose(file);
-    if (read) name[strcspn(name, "\r\n")] = '\0';
-    return read && name[0] != '\0';
-}
-
 typedef int32_t get_platforms(uint32_t n_entries, void **platforms, uint32_t *n);
 typedef void *get_function(const char *name);
 
@@ -129,7 +115,7 @@ static void print_driver(FILE *answer, int index, const char *file)
     char name[4096];
     trdi_text error = { .data = NULL };
     const char *path = NULL;
-    if (!read_library_name(file, name, sizeof name)) {
+    if (!trdi_driver_library_name(file, name, sizeof name)) {
         trdi_text_add(&error, "the file cannot be read, or is empty");
     } else {
         void *const library = dlopen(name, RTLD_LAZY | RTLD_LOCAL);

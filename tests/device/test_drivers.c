@@ -210,6 +210,47 @@ static void in_child(void (*body)(void))
     CHECK_INT(status, 0);
 }
 
+/* A loader that the program has used has its drivers: none can be kept out of it. Without that, a loader that is merely there does not matter. */
+static void case_loaded(void)
+{
+    install("a-good");
+    install("b-crash");
+    CHECK(dlopen("libOpenCL.so.1", RTLD_LAZY) != NULL);
+    in_child(check_good_device);
+    CHECK(dlopen(DRIVERS "/libfake_crash.so", RTLD_LAZY) != NULL);
+    check_none("not asked, since this program itself loaded a driver that must be kept out");
+    check_note("b-crash.icd crashed while it was asked (signal 11); it is kept out");
+    check_tidy();
+}
+
+static void keep_warning(void *context, trd_log_level level, const char *text)
+{
+    if (level == TRD_LOG_WARNING) strncat(context, text, 400);
+}
+
+static char warnings[2048];
+
+static void expect_warning(void)
+{
+    trd_log_set(TRD_LOG_WARNING, keep_warning, warnings);
+    check_good_device();
+    if (strstr(warnings, "neither off nor a path") != NULL || strstr(warnings, "TREADLE_PROBE_TIMEOUT is 'soon'") != NULL) return;
+    fprintf(stderr, "warnings: %s\n", warnings);
+    exit(1);
+}
+
+/* What is not understood is told, and counts as not said. */
+static void case_unknown_values(void)
+{
+    install("a-good");
+    set("TREADLE_PROBE_TIMEOUT", "soon");
+    in_child(expect_warning);
+    CHECK_INT(n_lines(RUNS), 1);
+    CHECK_INT(unsetenv("TREADLE_PROBE_TIMEOUT"), 0);
+    set("TREADLE_PROBE", "sometimes");
+    in_child(expect_warning);
+}
+
 static void expect_crash_kept_out(void)
 {
     check_good_device();
@@ -320,8 +361,8 @@ static void case_no_cache(void)
 static void case_turned_off(void)
 {
     install("a-good");
-    static const char *const words[] = { "off", "0" };
-    for (int i = 0; i < 2; i++) {
+    static const char *const words[] = { "off", "0", "OFF", "no" };
+    for (int i = 0; i < 4; i++) {
         set("TREADLE_PROBE", words[i]);
         in_child(check_good_device);
     }
@@ -367,6 +408,7 @@ static const struct {
     { "single", case_single }, { "single crash", case_single_crash }, { "cache", case_cache }, { "cache damage", case_cache_damage },
     { "cache age", case_cache_age }, { "no cache", case_no_cache }, { "turned off", case_turned_off }, { "no probe", case_no_probe },
     { "cpu", case_cpu }, { "ignored children", case_ignored_children },
+    { "loaded", case_loaded }, { "unknown values", case_unknown_values },
 };
 
 /* A program that counts its runs and then is treadle-probe. */
