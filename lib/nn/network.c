@@ -226,7 +226,6 @@ static trd_status build(trdi_network *network, const trdi_network_options *optio
     fill_info(network);
     TRDI_TRY(trdi_weights_collect(&network->weights, network->model));
     TRDI_TRY(load_weights(network, options->cache_dir));
-    if (network->note[0] != '\0') trdi_log(TRD_LOG_INFO, "model '%s': %s", network->model->name, network->note);
     return try_stages(network);
 }
 
