@@ -136,7 +136,7 @@ static void with_little_memory(kind what)
     foreign_translator *f = foreign_open(folder, "float32", 1, 256);
     trd_results *results;
     int n_runs = 0, n_failed = 0;
-    for (size_t limit = together; limit > alone / 2; limit -= limit / (SLOW ? 2 : 4), n_runs++) {
+    for (size_t limit = together; limit > alone / 4; limit -= limit / (SLOW ? 2 : 4), n_runs++) {
         foreign_close(f);
         f = foreign_open(folder, "float32", 1, 256);
         foreign_limit_memory(limit);
