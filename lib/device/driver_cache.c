@@ -103,8 +103,8 @@ static bool still_holds(const json_t *root, const char *key, size_t n)
 static void take_entry(trdi_driver *driver, const json_t *entry)
 {
     const char *const library = json_string_value(json_object_get(entry, "library"));
-    trdi_free(driver->library);
-    driver->library = library != NULL ? trdi_strndup(library, strlen(library)) : NULL;
+    trdi_free(driver->shared_library);
+    driver->shared_library = library != NULL ? trdi_strndup(library, strlen(library)) : NULL;
     driver->library_bytes = (uint64_t)json_integer_value(json_object_get(entry, "bytes"));
     driver->library_modified_ns = json_integer_value(json_object_get(entry, "modified_ns"));
     driver->kept_out = json_is_true(json_object_get(entry, "kept_out"));
@@ -126,7 +126,7 @@ bool trdi_driver_cache_read(trdi_drivers *drivers, const char *key)
 /* NULL as null: a path that is not UTF-8 cannot be kept. */
 static json_t *driver_json(const trdi_driver *driver)
 {
-    return json_pack("{s:s?, s:I, s:I, s:s, s:b}", "library", driver->library, "bytes", (json_int_t)driver->library_bytes,
+    return json_pack("{s:s?, s:I, s:I, s:s, s:b}", "library", driver->shared_library, "bytes", (json_int_t)driver->library_bytes,
                      "modified_ns", (json_int_t)driver->library_modified_ns, "error", driver->error, "kept_out", (int)driver->kept_out);
 }
 

@@ -113,7 +113,7 @@ void trdi_drivers_free(trdi_drivers *drivers)
 {
     for (size_t i = 0; i < drivers->n; i++) {
         trdi_free(drivers->list[i].file);
-        trdi_free(drivers->list[i].library);
+        trdi_free(drivers->list[i].shared_library);
     }
     trdi_free(drivers->list);
     trdi_free(drivers->source);

@@ -11,7 +11,7 @@ enum { TRDI_DRIVER_ERROR_BYTES = 192 };
 
 typedef struct trdi_driver {
     char    *file;         /**< the .icd file, or a library that is named directly; absolute where it exists; owned */
-    char    *library;      /**< of the driver, as it was loaded; NULL = not known; owned */
+    char    *shared_library; /**< of the driver, as it was loaded; NULL = not known; owned */
     uint64_t library_bytes;
     int64_t  library_modified_ns;
     char     error[TRDI_DRIVER_ERROR_BYTES];   /**< why it gives no devices; "" = nothing is known against it */

@@ -136,8 +136,8 @@ static void take_driver(trdi_probe_run *run, const json_t *line)
     const char *const error = json_string_value(json_object_get(line, "error"));
     if (i < 0 || (size_t)i >= run->n_drivers) return;
     trdi_driver *const driver = &run->drivers[i];
-    trdi_free(driver->library);
-    driver->library = library != NULL ? trdi_strndup(library, strlen(library)) : NULL;
+    trdi_free(driver->shared_library);
+    driver->shared_library = library != NULL ? trdi_strndup(library, strlen(library)) : NULL;
     driver->library_bytes = (uint64_t)json_integer_value(json_object_get(line, "bytes"));
     driver->library_modified_ns = json_integer_value(json_object_get(line, "modified_ns"));
     (void)snprintf(driver->error, sizeof driver->error, "%s", error != NULL ? error : "");
