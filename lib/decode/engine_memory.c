@@ -11,6 +11,8 @@
 
 /** Source tokens encoded in one go while there is memory. */
 #define ENCODE_TOKENS ((int64_t)1024)
+/** Times that a job may begin anew with all memory to itself: other processes may take of a device's memory for a while. */
+#define ATTEMPTS_ALONE 2
 
 void trdi_engine_begin_step(trdi_engine *e)
 {
@@ -30,7 +32,7 @@ bool trdi_engine_is_strained(const trdi_engine *e)
     if (e->n_groups == 0) return false;
     if (e->builder.pool_is_full || e->max_units <= e->n_groups) return true;
     for (int64_t i = 0; i < e->n_groups; i++)
-        if (e->groups[i]->job->waiting || e->groups[i]->job->alone) return true;
+        if (e->groups[i]->job->waiting || e->groups[i]->job->n_alone > 0) return true;
     return false;
 }
 
@@ -90,7 +92,7 @@ void trdi_engine_relieve(trdi_engine *e)
         if (newest == NULL || job->serial > newest->serial) newest = job;
     }
     if (newest == NULL) return;
-    if (newest->alone) {
+    if (newest->n_alone == ATTEMPTS_ALONE) {
         fail(e, newest);
         return;
     }
@@ -98,8 +100,8 @@ void trdi_engine_relieve(trdi_engine *e)
     trdi_log(TRD_LOG_WARNING, "a job begins anew %s: %s", is_last ? "with all memory to itself" : "when another has ended", e->shortage);
     begin_anew(e, newest);
     newest->waiting = !is_last;
-    newest->alone = is_last;
     if (!is_last) return;
+    newest->n_alone++;
     trdi_runner_shrink(e->builder.runner);
     forget_limits(e);
 }

@@ -67,7 +67,7 @@ typedef struct trdi_engine_job {
     int64_t *n_reported;       /**< with wants_events: [n_examples][num_hypotheses] steps reported, which a job begun anew leaves out */
     int64_t  serial;           /**< order of admission */
     bool     waiting;          /**< begun anew when memory was short: takes no part until another job has ended */
-    bool     alone;            /**< begun anew with all memory to itself: if that does not do, it fails */
+    int32_t  n_alone;          /**< times it has begun anew with all memory to itself: if that does not do, it fails */
     trd_status status;         /**< first failure: the engine drops the job */
     char     error[TRDI_ERROR_BYTES];
 } trdi_engine_job;

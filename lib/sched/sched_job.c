@@ -74,22 +74,31 @@ static void take_out(trdi_scheduler *scheduler, trdi_job *job)
     scheduler->n_queued--;
 }
 
-/* One job into the backlog, as soon as there is room. */
-static void enqueue(trdi_scheduler *scheduler, trdi_job *job)
+/* One job into the backlog, as soon as there is room. Needs the scheduler's mutex. @return false if it was cancelled before */
+static bool enqueue_locked(trdi_scheduler *scheduler, trdi_job *job)
+{
+    while (is_full(scheduler) && !atomic_load(&job->cancel)) trdi_cond_wait(&scheduler->space, &scheduler->mutex);
+    if (atomic_load(&job->cancel)) {
+        finish_locked(scheduler, job);
+        return false;
+    }
+    job->sequence = scheduler->n_sequenced++;
+    insert(scheduler, job);
+    return true;
+}
+
+/* Jobs that find room together come into the backlog together: a worker meets all of them. */
+static void enqueue(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n)
 {
     trdi_mutex_lock(&scheduler->mutex);
-    while (is_full(scheduler) && !atomic_load(&job->cancel)) trdi_cond_wait(&scheduler->space, &scheduler->mutex);
-    const bool cancelled = atomic_load(&job->cancel);
-    if (cancelled) {
-        finish_locked(scheduler, job);
-    } else {
-        job->sequence = scheduler->n_sequenced++;
-        insert(scheduler, job);
+    for (size_t i = 0; i < n; i++) {
+        if (enqueue_locked(scheduler, jobs[i])) continue;
+        trdi_mutex_unlock(&scheduler->mutex);
+        set_result(jobs[i], TRD_E_CANCELLED, CANCELLED_TEXT);
+        publish(jobs[i]);
+        trdi_mutex_lock(&scheduler->mutex);
     }
     trdi_mutex_unlock(&scheduler->mutex);
-    if (!cancelled) return;
-    set_result(job, TRD_E_CANCELLED, CANCELLED_TEXT);
-    publish(job);
 }
 
 static trd_status enter_submit(trdi_scheduler *scheduler, size_t n)
@@ -124,7 +133,7 @@ trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *job
         job->call->n_pending++;
         trdi_mutex_unlock(&job->call->mutex);
     }
-    for (size_t i = 0; i < n; i++) enqueue(scheduler, jobs[i]);
+    enqueue(scheduler, jobs, n);
     leave_submit(scheduler);
     return TRD_OK;
 }

@@ -26,6 +26,8 @@ class CommandCase(unittest.TestCase):
         program = PROGRAM if name == "treadle" else PROGRAM.parent / name
         variables = {k: v for k, v in os.environ.items() if not k.startswith(("TREADLE_", "CT2_"))}
         variables.update(env or {}, TREADLE_CACHE="")
+        if os.environ.get("TREADLE_TEST_SANITIZE"):
+            variables.setdefault("OCL_ICD_VENDORS", "/nonexistent")   # drivers leak, and the sanitizer would say so
         more.setdefault("stdout", subprocess.PIPE)
         more.setdefault("stderr", subprocess.PIPE)
         return subprocess.run([str(program), *map(str, arguments)], input=stdin, env=variables, timeout=300, **more)
