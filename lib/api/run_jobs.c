@@ -52,7 +52,7 @@ static trd_status submit(trdi_batch *batch, trdi_call *call)
     const size_t n = (size_t)batch->n_jobs, at_once = batch->on_step != NULL ? 1 : n;
     trd_status status = TRD_OK;
     for (size_t i = 0; i < n && status == TRD_OK; i += at_once) {
-        status = trdi_scheduler_submit(scheduler, jobs + i, at_once);
+        status = trdi_scheduler_submit(scheduler, jobs + i, at_once, TRDI_WHEN_FULL_BLOCK);
         if (batch->on_step != NULL) report_events(batch, call);
     }
     trdi_free((void *)jobs);

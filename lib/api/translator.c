@@ -125,7 +125,7 @@ void trd_translator_destroy(trd_translator *translator)
     if (translator == NULL) return;
     /* In a forked child its threads do not exist and its locks may be held for ever: what it owns goes with the process. */
     if (translator->process != trdi_process_id()) return;
-    trdi_scheduler_destroy(translator->scheduler);
+    trdi_scheduler_destroy(translator->scheduler, TRDI_DRAIN);
     trdi_network_destroy(translator->network);
     if (translator->device != NULL) trdi_device_release(translator->device);
     trd_model_close(translator->model);

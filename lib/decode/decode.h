@@ -115,7 +115,7 @@ typedef struct trdi_engine_setup {
     int64_t       max_rows;
 } trdi_engine_setup;
 /** For trdi_worker_setup.open: context is a trdi_engine_setup, borrowed until the scheduler is destroyed. */
-trd_status trdi_engine_open(void *context, int32_t worker, void **executor);
+trd_status trdi_engine_open(void *context, const trdi_worker_info *worker, void **executor);
 extern const trdi_executor_ops trdi_engine_ops;
 
 #endif

@@ -7,10 +7,10 @@
 #include "core/alloc.h"
 #include "decode/engine.h"
 
-static trd_status open_queue(trdi_engine *e, int32_t worker)
+static trd_status open_queue(trdi_engine *e)
 {
     trdi_device_bind_feeder(e->setup.device);
-    e->pin.first_core = e->setup.first_core + (int64_t)worker * e->setup.n_threads;
+    e->pin.first_core = e->setup.first_core + (int64_t)e->worker->index * e->setup.n_threads;
     const trdi_queue_options options = {
         .n_threads = e->setup.n_threads,
         .thread_start = e->setup.first_core >= 0 ? trdi_device_pin_thread : NULL,
@@ -32,23 +32,24 @@ static void close_engine(void *executor)
     trdi_free(e);
 }
 
-static trd_status fill_engine(trdi_engine *e, int32_t worker)
+static trd_status fill_engine(trdi_engine *e)
 {
-    TRDI_TRY(open_queue(e, worker));
+    TRDI_TRY(open_queue(e));
     TRDI_TRY(trdi_runner_create(e->setup.network, e->queue, &e->builder.runner));
     e->builder.info = trdi_network_get_info(e->setup.network);
     e->builder.seen = trdi_calloc((size_t)e->builder.info->vocabulary, sizeof *e->builder.seen);
     return e->builder.seen != NULL ? TRD_OK : trdi_fail(TRD_E_MEMORY, "decoding engine: out of memory");
 }
 
-trd_status trdi_engine_open(void *context, int32_t worker, void **executor)
+trd_status trdi_engine_open(void *context, const trdi_worker_info *worker, void **executor)
 {
     *executor = NULL;
     trdi_engine *e = trdi_calloc(1, sizeof *e);
     if (e == NULL) return trdi_fail(TRD_E_MEMORY, "decoding engine: out of memory");
     e->setup = *(const trdi_engine_setup *)context;
+    e->worker = worker;
     trdi_engine_recover(e);
-    const trd_status status = fill_engine(e, worker);
+    const trd_status status = fill_engine(e);
     if (status != TRD_OK) {
         close_engine(e);
         return status;
@@ -185,20 +186,29 @@ void trdi_engine_drop_groups_of(trdi_engine *e, const trdi_engine_job *job, int6
     e->n_groups = kept;
 }
 
-/* Take a job's groups away and end it. */
-static void end_job(trdi_engine *e, trdi_engine_job *job, trd_status status, const char *text)
+/* Take a job and its groups away. */
+static trdi_decode_job *take_out(trdi_engine *e, trdi_engine_job *job)
 {
     trdi_engine_drop_groups_of(e, job, e->n_groups);
-    trdi_decode_job *over = job->job;
-    e->n_rows -= job_rows(over);
+    trdi_decode_job *out = job->job;
+    e->n_rows -= job_rows(out);
     e->n_jobs--;
-    if (status != TRD_OK) {
-        for (int64_t i = 0; i < over->n_examples; i++) trdi_example_clear(&over->examples[i]);
-    }
-    char copy[TRDI_ERROR_BYTES] = "";
-    if (text != NULL) memcpy(copy, text, strlen(text) + 1);
     free_job(job);
     trdi_engine_recover(e);
+    return out;
+}
+
+static void clear_results(trdi_decode_job *job)
+{
+    for (int64_t i = 0; i < job->n_examples; i++) trdi_example_clear(&job->examples[i]);
+}
+
+static void end_job(trdi_engine *e, trdi_engine_job *job, trd_status status, const char *text)
+{
+    char copy[TRDI_ERROR_BYTES] = "";
+    if (text != NULL) memcpy(copy, text, strlen(text) + 1);   /* may be the job's own */
+    trdi_decode_job *over = take_out(e, job);
+    if (status != TRD_OK) clear_results(over);
     trdi_job_complete(&over->base, status, copy);
 }
 
@@ -253,6 +263,18 @@ static void evict(void *executor, trd_status status, const char *text)
     while (e->n_groups > 0) end_job(e, e->groups[0]->job, status, text);
 }
 
+static void release(void *executor, void (*give)(void *context, trdi_job *job), void *context)
+{
+    trdi_engine *e = executor;
+    while (e->n_groups > 0) {
+        trdi_engine_job *job = e->groups[0]->job;
+        if (job->in_lockstep) *job->generator = job->kept[0];
+        trdi_decode_job *undone = take_out(e, job);
+        clear_results(undone);
+        give(context, &undone->base);
+    }
+}
+
 const trdi_executor_ops trdi_engine_ops = {
-    .admit = admit, .step = step, .n_active = n_active, .evict = evict, .close = close_engine,
+    .admit = admit, .step = step, .n_active = n_active, .evict = evict, .release = release, .close = close_engine,
 };

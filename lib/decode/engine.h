@@ -9,6 +9,7 @@
 
 typedef struct trdi_engine {
     trdi_engine_setup setup;
+    const trdi_worker_info *worker;
     trdi_pin      pin;
     void         *queue;
     trdi_builder  builder;       /* holds the runner */

@@ -17,31 +17,76 @@
 typedef enum trdi_job_state { TRDI_JOB_NEW, TRDI_JOB_QUEUED, TRDI_JOB_RUNNING, TRDI_JOB_DONE } trdi_job_state;
 
 typedef struct trdi_scheduler trdi_scheduler;
+struct trdi_job;
+
+/** One who waits for any of several calls: trdi_call_watch(). Lives on the waiter's stack. */
+typedef struct trdi_watcher {
+    trdi_mutex mutex;
+    trdi_cond  woken;
+    bool       is_woken;                 /**< guarded by mutex */
+} trdi_watcher;
+
+/** A call's entry for one of its watchers. */
+typedef struct trdi_watch {
+    trdi_watcher      *watcher;
+    struct trdi_watch *next;
+} trdi_watch;
 
 /** Shared by the jobs of one call: what the calling thread waits on. */
 typedef struct trdi_call {
-    trdi_mutex mutex;          /**< guards everything below and the events of the owner */
-    trdi_cond  changed;        /**< a job ended, or trdi_call_notify() */
-    int64_t    n_pending;
-    uint64_t   n_notified;     /**< counts trdi_call_notify() */
+    trdi_mutex  mutex;         /**< guards everything below, the ended flag of its jobs, and the events of the owner */
+    trdi_cond   changed;       /**< a job ended, or trdi_call_notify() */
+    int64_t     n_pending;
+    uint64_t    n_notified;    /**< counts trdi_call_notify() */
+    trdi_watch *watches;       /**< woken at every change */
+    /**
+     * NULL, or called once for each job after it is DONE and counted, on the thread that ended it, without locks. Must be short, and not call
+     * the scheduler. With it the owner must keep call and job until it returns, for which it holds a reference of its own per job; without it
+     * both may go as soon as n_pending is 0.
+     */
+    void      (*ended)(struct trdi_call *call, struct trdi_job *job);
 } trdi_call;
 trd_status trdi_call_init(trdi_call *call);
 void trdi_call_destroy(trdi_call *call);
 /** Wake whoever waits on the call (an executor has put an event where the owner will look). */
 void trdi_call_notify(trdi_call *call);
+trd_status trdi_watcher_init(trdi_watcher *watcher);
+void trdi_watcher_destroy(trdi_watcher *watcher);
+/** From now on changes of the call wake the watcher. watch is the caller's until trdi_call_unwatch(). */
+void trdi_call_watch(trdi_call *call, trdi_watch *watch, trdi_watcher *watcher);
+void trdi_call_unwatch(trdi_call *call, trdi_watch *watch);
+/** Sleep until a watched call changed since the last return. @param deadline_ns  of trdi_now_ns(); 0 = none. @return false at the deadline */
+bool trdi_watcher_wait(trdi_watcher *watcher, int64_t deadline_ns);
 
-/** Embedded, first member or not, in the executor's own job. Zero-initialise, then set call. A job runs once. */
+/** Priorities of jobs: higher ones are taken first. */
+enum { TRDI_MIN_PRIORITY = -8, TRDI_MAX_PRIORITY = 8 };
+
+/** Embedded, first member or not, in the executor's own job. Zero-initialise, then set call and what else is wanted. A job runs once. */
 typedef struct trdi_job {
-    trdi_call      *call;      /**< borrowed until the job is DONE, and during trdi_job_cancel() */
-    struct trdi_job *next;     /**< private to the scheduler, and to the executor while RUNNING */
+    trdi_call      *call;      /**< borrowed until the job is DONE (see trdi_call.ended), and during trdi_job_cancel() */
+    int32_t         priority;  /**< TRDI_MIN_PRIORITY .. TRDI_MAX_PRIORITY; 0 */
+    int64_t         deadline_ns; /**< of trdi_now_ns(); 0 = none. Past it the job ends with TRD_E_TIMEOUT: at once in the backlog, else within a step */
+    int64_t         cost;      /**< estimate of the work in any one unit, such as tokens; 0 counts as 1. What speeds are measured in */
+    struct trdi_job *next, *previous; /**< private to the scheduler, and to the executor while RUNNING */
     trdi_scheduler *scheduler; /**< private; guarded by the call's mutex; NULL before submission and once DONE */
     uint64_t        sequence;  /**< private: place in the order of submission */
+    int64_t         submitted_ns, admitted_ns; /**< private to the scheduler: when, by trdi_now_ns() */
     int32_t         state;     /**< trdi_job_state; guarded by the scheduler's mutex, except that the owner may read it after the call ended */
+    int32_t         worker;    /**< private: that runs it */
+    int32_t         n_attempts;/**< private: workers that failed with it */
     bool            refused;   /**< private: a worker had no room for it */
+    bool            ended;     /**< guarded by the call's mutex: status and error are valid */
     atomic_bool     cancel;    /**< set by trdi_job_cancel(); executors look at it between steps */
     trd_status      status;    /**< valid once DONE */
     char            error[TRDI_ERROR_BYTES];
 } trdi_job;
+
+/** What an executor learns when it is made. Constant; lives as long as it. */
+typedef struct trdi_worker_info {
+    int32_t      index;
+    const char  *name;         /**< of its device: "cpu:0" */
+    atomic_bool *abort;        /**< set when everything that runs is to end at once: to be polled inside of steps */
+} trdi_worker_info;
 
 /** What a worker drives. All functions run on the worker's thread. */
 typedef struct trdi_executor_ops {
@@ -50,36 +95,55 @@ typedef struct trdi_executor_ops {
      * the job alone. The executor may complete the job here already, and then says that it accepted it.
      */
     trd_status (*admit)(void *executor, trdi_job *job, bool *accepted);
-    /** Advance all admitted jobs by one step; end jobs through trdi_job_complete(). An error fails all admitted jobs (evict). */
+    /**
+     * Advance all admitted jobs by one step; end jobs through trdi_job_complete(). TRD_E_DEVICE: the device failed, the executor is closed
+     * and its jobs go to other workers. Another error fails all admitted jobs (evict).
+     */
     trd_status (*step)(void *executor);
     /** Number of admitted jobs that have not completed. */
     int64_t (*n_active)(const void *executor);
     /** After a failed step: complete every admitted job with this status and text. The executor must be usable afterwards. */
     void (*evict)(void *executor, trd_status status, const char *text);
+    /** Forget every admitted job, undone as if it had never been admitted, and hand each to give. The executor is closed next. */
+    void (*release)(void *executor, void (*give)(void *context, trdi_job *job), void *context);
     void (*close)(void *executor);
 } trdi_executor_ops;
 
 typedef struct trdi_worker_setup {
     const trdi_executor_ops *ops;
-    /** Make the executor, on the worker's thread. */
-    trd_status (*open)(void *context, int32_t worker, void **executor);
+    /** Make the executor, on the worker's thread. Called again after its device failed. */
+    trd_status (*open)(void *context, const trdi_worker_info *worker, void **executor);
     void   *context;           /**< borrowed until trdi_scheduler_destroy() */
     int32_t n_workers;         /**< >= 1 */
+    const char *const *names;  /**< [n_workers] of their devices, borrowed likewise; NULL = "" */
     int64_t max_queued;        /**< 0 = unbounded; else the submitting thread blocks while so many jobs wait */
+    const struct trdi_policy *policy; /**< NULL = the first of trdi_policies */
 } trdi_worker_setup;
 
 /** Start the workers; waits until every executor is open; the first failure is returned with its text. */
 trd_status trdi_scheduler_create(const trdi_worker_setup *setup, trdi_scheduler **out);
-/** Run everything that waits or is being submitted, stop, join. NULL does nothing. Not from a worker's thread. */
-void trdi_scheduler_destroy(trdi_scheduler *scheduler);
+
+/** What becomes of work at the end. */
+typedef enum trdi_ending {
+    TRDI_DRAIN,                /**< what waits or is being submitted runs to its end */
+    TRDI_CANCEL                /**< it ends with TRD_E_CANCELLED, what runs too, within a step */
+} trdi_ending;
+/** Stop, join, free. NULL does nothing. Not from a worker's thread. */
+void trdi_scheduler_destroy(trdi_scheduler *scheduler, trdi_ending ending);
+/** Begin TRDI_CANCEL without waiting for the workers: no new job gets in. Any thread; trdi_scheduler_destroy() must follow. */
+void trdi_scheduler_stop(trdi_scheduler *scheduler);
+
+/** What to do when the backlog has no room. */
+typedef enum trdi_when_full { TRDI_WHEN_FULL_BLOCK, TRDI_WHEN_FULL_REFUSE } trdi_when_full;
 
 /**
- * Put n jobs into the backlog, in order; blocks while it is full. jobs[i]->call->n_pending grows by one each, before the first of
- * them can run. A job cancelled before it found room ends with TRD_E_CANCELLED.
+ * Put n jobs into the backlog, in order; blocks while it is full, or refuses them all. jobs[i]->call->n_pending grows by one each, before the
+ * first of them can run. A job cancelled before it found room ends with TRD_E_CANCELLED. Never waits for a computing worker but for room.
  *
- * @return TRD_OK; TRD_E_STATE when the scheduler is being destroyed: no job was touched
+ * @return TRD_OK; TRD_E_STATE when the scheduler is being destroyed, TRD_E_BUSY when refused, TRD_E_DEVICE when every worker's device has failed
+ *         (with the reason): no job was touched
  */
-trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n);
+trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_when_full when_full);
 /** Ask for the job's end: waiting jobs end at once with TRD_E_CANCELLED, running ones within a step. Any thread, any state, the scheduler gone too. */
 void trdi_job_cancel(trdi_job *job);
 /**
@@ -97,5 +161,23 @@ bool trdi_call_wait(trdi_call *call, uint64_t *n_notified);
 
 /** Jobs that wait in the backlog, and jobs submitted that have not ended: these, the running ones and those whose submission blocks. */
 void trdi_scheduler_counts(trdi_scheduler *scheduler, int64_t *queued, int64_t *active);
+
+/** What a worker has done and does. */
+typedef struct trdi_worker_counters {
+    const char *name;          /**< of its device */
+    int64_t n_running;         /**< jobs admitted */
+    int64_t n_done;            /**< jobs that it ended, however */
+    int64_t cost_done;         /**< of jobs that succeeded */
+    int64_t busy_ns;           /**< in steps */
+    double  speed;             /**< cost per second while busy, of late; 0 = not known */
+    bool    retired;           /**< its device failed for good */
+    char    reason[TRDI_ERROR_BYTES];
+} trdi_worker_counters;
+typedef struct trdi_scheduler_counters {
+    int64_t n_queued, n_running, n_submitting;   /**< at this moment; submitting: jobs whose submission blocks */
+    int64_t n_submitted, n_succeeded, n_failed, n_cancelled, n_expired, n_redone; /**< ever; redone: given to another worker */
+} trdi_scheduler_counters;
+void trdi_scheduler_get_counters(trdi_scheduler *scheduler, trdi_scheduler_counters *out);
+void trdi_scheduler_get_worker_counters(trdi_scheduler *scheduler, int32_t worker, trdi_worker_counters *out);
 
 #endif

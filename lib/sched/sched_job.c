@@ -24,16 +24,19 @@ static void set_result(trdi_job *job, trd_status status, const char *text)
 static void publish_locked(trdi_job *job)
 {
     job->scheduler = NULL;
+    job->ended = true;
     job->call->n_pending--;
-    trdi_cond_broadcast(&job->call->changed);
+    trdi_call_wake_locked(job->call);
 }
 
 static void publish(trdi_job *job)
 {
     trdi_call *const call = job->call;
+    void (*const ended)(trdi_call *, trdi_job *) = call->ended;
     trdi_mutex_lock(&call->mutex);
     publish_locked(job);
     trdi_mutex_unlock(&call->mutex);
+    if (ended != NULL) ended(call, job);
 }
 
 /* Needs the scheduler's mutex. */
@@ -74,11 +77,17 @@ static void take_out(trdi_scheduler *scheduler, trdi_job *job)
     scheduler->n_queued--;
 }
 
+/* By its owner, or with all others. */
+static bool is_cancelled(const trdi_job *job)
+{
+    return atomic_load(&job->cancel) || atomic_load(&job->scheduler->abort);
+}
+
 /* One job into the backlog, as soon as there is room. Needs the scheduler's mutex. @return false if it was cancelled before */
 static bool enqueue_locked(trdi_scheduler *scheduler, trdi_job *job)
 {
-    while (is_full(scheduler) && !atomic_load(&job->cancel)) trdi_cond_wait(&scheduler->space, &scheduler->mutex);
-    if (atomic_load(&job->cancel)) {
+    while (is_full(scheduler) && !is_cancelled(job)) trdi_cond_wait(&scheduler->space, &scheduler->mutex);
+    if (is_cancelled(job)) {
         finish_locked(scheduler, job);
         return false;
     }
@@ -101,16 +110,21 @@ static void enqueue(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n)
     trdi_mutex_unlock(&scheduler->mutex);
 }
 
-static trd_status enter_submit(trdi_scheduler *scheduler, size_t n)
+static trd_status enter_submit(trdi_scheduler *scheduler, size_t n, trdi_when_full when_full)
 {
     trdi_mutex_lock(&scheduler->mutex);
     const bool closing = scheduler->closing;
-    if (!closing) {
+    const int64_t limit = scheduler->setup.max_queued, waiting = scheduler->n_queued + scheduler->n_offered;
+    const bool refused = when_full == TRDI_WHEN_FULL_REFUSE && limit > 0 && waiting + (int64_t)n > limit;
+    if (!closing && !refused) {
         scheduler->n_submitting++;
         scheduler->n_unfinished += (int64_t)n;
     }
     trdi_mutex_unlock(&scheduler->mutex);
     if (closing) return trdi_fail(TRD_E_STATE, "%zu jobs submitted to workers that are being stopped", n);
+    if (refused) {
+        return trdi_fail(TRD_E_BUSY, "no room for %zu jobs: %lld of %lld wait already", n, (long long)waiting, (long long)limit);
+    }
     return TRD_OK;
 }
 
@@ -122,9 +136,9 @@ static void leave_submit(trdi_scheduler *scheduler)
     trdi_mutex_unlock(&scheduler->mutex);
 }
 
-trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n)
+trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_when_full when_full)
 {
-    TRDI_TRY(enter_submit(scheduler, n));
+    TRDI_TRY(enter_submit(scheduler, n, when_full));
     for (size_t i = 0; i < n; i++) {
         trdi_job *const job = jobs[i];
         trdi_mutex_lock(&job->call->mutex);
@@ -162,7 +176,25 @@ void trdi_job_cancel(trdi_job *job)
         set_result(job, TRD_E_CANCELLED, CANCELLED_TEXT);
         publish_locked(job);
     }
+    void (*const ended)(trdi_call *, trdi_job *) = waited ? call->ended : NULL;
     trdi_mutex_unlock(&call->mutex);
+    if (ended != NULL) ended(call, job);
+}
+
+void trdi_backlog_cancel_all(trdi_scheduler *scheduler)
+{
+    for (;;) {
+        trdi_mutex_lock(&scheduler->mutex);
+        trdi_job *const job = scheduler->head;
+        if (job != NULL) {
+            take_out(scheduler, job);
+            finish_locked(scheduler, job);
+        }
+        trdi_mutex_unlock(&scheduler->mutex);
+        if (job == NULL) return;
+        set_result(job, TRD_E_CANCELLED, CANCELLED_TEXT);
+        publish(job);
+    }
 }
 
 void trdi_job_complete(trdi_job *job, trd_status status, const char *text)
@@ -214,7 +246,7 @@ void trdi_backlog_put_back(trdi_scheduler *scheduler, trdi_job *job)
 {
     trdi_mutex_lock(&scheduler->mutex);
     scheduler->n_offered--;
-    const bool cancelled = atomic_load(&job->cancel);
+    const bool cancelled = is_cancelled(job);
     if (cancelled) {
         finish_locked(scheduler, job);
         trdi_cond_broadcast(&scheduler->space);

@@ -12,6 +12,7 @@ typedef struct trdi_worker {
     trdi_scheduler *scheduler;
     int32_t         index;
     trdi_thread     thread;
+    trdi_worker_info info;
     void           *executor;
     trd_status      status;    /**< of opening the executor */
     char            error[TRDI_ERROR_BYTES];
@@ -32,9 +33,13 @@ struct trdi_scheduler {
     int64_t    n_submitting;   /**< threads inside trdi_scheduler_submit() */
     int32_t    n_opened;       /**< workers whose executor is open or failed to */
     bool       closing;
+    atomic_bool abort;         /**< running steps are to end */
 
     trdi_worker workers[];     /**< setup.n_workers; the array itself is constant */
 };
+
+/** Something of the call changed. Needs its mutex. */
+void trdi_call_wake_locked(trdi_call *call);
 
 /** Thread function of a worker. */
 void *trdi_worker_main(void *worker);
@@ -48,6 +53,8 @@ void *trdi_worker_main(void *worker);
 trdi_job *trdi_backlog_take(trdi_scheduler *scheduler, int64_t n_active);
 /** The offered job was accepted or has failed: its place is free. The job itself may be gone. */
 void trdi_backlog_taken(trdi_scheduler *scheduler);
+/** End every waiting job with TRD_E_CANCELLED. */
+void trdi_backlog_cancel_all(trdi_scheduler *scheduler);
 /** The offered job was refused: it waits again where it was, or ends if it was cancelled meanwhile. */
 void trdi_backlog_put_back(trdi_scheduler *scheduler, trdi_job *job);
 

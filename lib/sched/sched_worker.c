@@ -9,7 +9,7 @@ static bool open_executor(trdi_worker *worker)
 {
     trdi_scheduler *const scheduler = worker->scheduler;
     const trdi_worker_setup *const setup = &scheduler->setup;
-    worker->status = setup->open(setup->context, worker->index, &worker->executor);
+    worker->status = setup->open(setup->context, &worker->info, &worker->executor);
     const bool open = worker->status == TRD_OK;
     if (!open) {
         const char *const text = trd_last_error();

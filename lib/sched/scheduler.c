@@ -43,6 +43,8 @@ static trd_status start_worker(trdi_scheduler *scheduler, int32_t i)
     trdi_worker *const worker = &scheduler->workers[i];
     worker->scheduler = scheduler;
     worker->index = i;
+    const char *const *names = scheduler->setup.names;
+    worker->info = (trdi_worker_info){ .index = i, .name = names != NULL ? names[i] : "", .abort = &scheduler->abort };
     char name[16];
     (void)snprintf(name, sizeof name, "treadle-%d", (int)(i % 1000));
     return trdi_thread_start(&worker->thread, name, trdi_worker_main, worker);
@@ -90,9 +92,22 @@ trd_status trdi_scheduler_create(const trdi_worker_setup *setup, trdi_scheduler 
     return TRD_OK;
 }
 
-void trdi_scheduler_destroy(trdi_scheduler *scheduler)
+void trdi_scheduler_stop(trdi_scheduler *scheduler)
 {
-    if (scheduler != NULL) stop(scheduler, scheduler->setup.n_workers);
+    atomic_store(&scheduler->abort, true);
+    trdi_mutex_lock(&scheduler->mutex);
+    scheduler->closing = true;
+    trdi_cond_broadcast(&scheduler->work);
+    trdi_cond_broadcast(&scheduler->space);
+    trdi_mutex_unlock(&scheduler->mutex);
+    trdi_backlog_cancel_all(scheduler);
+}
+
+void trdi_scheduler_destroy(trdi_scheduler *scheduler, trdi_ending ending)
+{
+    if (scheduler == NULL) return;
+    if (ending == TRDI_CANCEL) trdi_scheduler_stop(scheduler);
+    stop(scheduler, scheduler->setup.n_workers);
 }
 
 void trdi_scheduler_counts(trdi_scheduler *scheduler, int64_t *queued, int64_t *active)

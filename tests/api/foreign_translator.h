@@ -38,7 +38,7 @@ static inline foreign_translator *foreign_open(const char *folder, const char *c
 static inline void foreign_close(foreign_translator *f)
 {
     trd_translator *t = f->translator;
-    trdi_scheduler_destroy(t->scheduler);
+    trdi_scheduler_destroy(t->scheduler, TRDI_DRAIN);
     trdi_network_destroy(t->network);
     f->device.ops->device_close(f->device.impl);
     trd_model_close(t->model);

@@ -9,6 +9,7 @@
 typedef struct sleepy_executor {
     sleepy_plan *plan;
     int32_t      worker;
+    const atomic_bool *abort;
     trdi_job    *jobs;         /* linked by next */
     int64_t      n_active;
 } sleepy_executor;
@@ -24,8 +25,9 @@ static void sleep_us(int64_t us)
     if (us > 0) (void)nanosleep(&time, NULL);
 }
 
-trd_status sleepy_open(void *context, int32_t worker, void **executor)
+trd_status sleepy_open(void *context, const trdi_worker_info *info, void **executor)
 {
+    const int32_t worker = info->index;
     sleepy_plan *const plan = context;
     *executor = NULL;
     if (plan->fail_open == worker) return trdi_fail(TRD_E_DEVICE, "worker %d has no bed", (int)worker);
@@ -33,6 +35,7 @@ trd_status sleepy_open(void *context, int32_t worker, void **executor)
     if (e == NULL) return trdi_fail(TRD_E_MEMORY, "sleepy executor: %zu bytes", sizeof *e);
     e->plan = plan;
     e->worker = worker;
+    e->abort = info->abort;
     atomic_fetch_add(&plan->n_open, 1);
     *executor = e;
     return TRD_OK;
@@ -75,7 +78,7 @@ static trd_status sleepy_step(void *executor)
     for (trdi_job **place = &e->jobs; *place != NULL;) {
         trdi_job *const job = *place;
         sleepy_job *const s = of(job);
-        const bool cancelled = atomic_load(&job->cancel);
+        const bool cancelled = atomic_load(&job->cancel) || atomic_load(e->abort);
         if (!cancelled && s->fail_step) return trdi_fail(TRD_E_DEVICE, "alarm clock of job %d", s->order);
         if (!cancelled && s->gated && !atomic_load(&s->gate_open)) {
             place = &job->next;
@@ -110,6 +113,18 @@ static void sleepy_evict(void *executor, trd_status status, const char *text)
     }
 }
 
+static void sleepy_release(void *executor, void (*give)(void *context, trdi_job *job), void *context)
+{
+    sleepy_executor *const e = executor;
+    while (e->jobs != NULL) {
+        trdi_job *const job = e->jobs;
+        e->jobs = job->next;
+        e->n_active--;
+        of(job)->n_done = 0;
+        give(context, job);
+    }
+}
+
 static void sleepy_close(void *executor)
 {
     sleepy_executor *const e = executor;
@@ -122,6 +137,7 @@ const trdi_executor_ops sleepy_ops = {
     .step = sleepy_step,
     .n_active = sleepy_n_active,
     .evict = sleepy_evict,
+    .release = sleepy_release,
     .close = sleepy_close,
 };
 

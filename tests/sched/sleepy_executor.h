@@ -30,7 +30,7 @@ typedef struct sleepy_plan {
 
 extern const trdi_executor_ops sleepy_ops;
 
-trd_status sleepy_open(void *plan, int32_t worker, void **executor);
+trd_status sleepy_open(void *plan, const trdi_worker_info *info, void **executor);
 trd_status sleepy_scheduler(sleepy_plan *plan, int32_t n_workers, int64_t max_queued, trdi_scheduler **out);
 
 #endif

@@ -33,7 +33,7 @@ static void submit_one(trdi_scheduler *scheduler, trdi_call *call, sleepy_job *j
 {
     job->job.call = call;
     trdi_job *const jobs[] = { &job->job };
-    CHECK_OK(trdi_scheduler_submit(scheduler, jobs, 1));
+    CHECK_OK(trdi_scheduler_submit(scheduler, jobs, 1, TRDI_WHEN_FULL_BLOCK));
 }
 
 static void check_job(const sleepy_job *job, trd_status status, const char *text)
@@ -58,8 +58,8 @@ static void test_order(void)
     sleepy_plan plan = plan_of(8, 0);
     trdi_scheduler *scheduler;
     CHECK_OK(sleepy_scheduler(&plan, 1, 0, &scheduler));
-    CHECK_OK(trdi_scheduler_submit(scheduler, list, N));
-    CHECK_OK(trdi_scheduler_submit(scheduler, NULL, 0));
+    CHECK_OK(trdi_scheduler_submit(scheduler, list, N, TRDI_WHEN_FULL_BLOCK));
+    CHECK_OK(trdi_scheduler_submit(scheduler, NULL, 0, TRDI_WHEN_FULL_BLOCK));
     CHECK(trdi_call_wait(&call, NULL));
     int64_t queued, active;
     trdi_scheduler_counts(scheduler, &queued, &active);
@@ -71,7 +71,7 @@ static void test_order(void)
         CHECK_INT(jobs[i].n_done, i % 4);
     }
     CHECK(plan.max_active <= 8);
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     trdi_call_destroy(&call);
     CHECK_INT(plan.n_open, 1);
     CHECK_INT(plan.n_closed, 1);
@@ -91,13 +91,13 @@ static void test_refused(void)
     sleepy_plan plan = plan_of(8, 100);
     trdi_scheduler *scheduler;
     CHECK_OK(sleepy_scheduler(&plan, 1, 0, &scheduler));
-    CHECK_OK(trdi_scheduler_submit(scheduler, list, 4));
+    CHECK_OK(trdi_scheduler_submit(scheduler, list, 4, TRDI_WHEN_FULL_BLOCK));
     CHECK(trdi_call_wait(&call, NULL));
     for (int i = 0; i < 4; i++) {
         check_job(&jobs[i], TRD_OK, "");
         CHECK_INT(jobs[i].order, i);
     }
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
 
     plan = plan_of(8, 0);
     plan.impossible = true;
@@ -106,7 +106,7 @@ static void test_refused(void)
     submit_one(scheduler, &call, &never);
     CHECK(trdi_call_wait(&call, NULL));
     check_job(&never, TRD_E_INTERNAL, "a worker without jobs has no room for this job");
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     trdi_call_destroy(&call);
 }
 
@@ -124,13 +124,13 @@ static int share_jobs(sleepy_plan plan)
     }
     trdi_scheduler *scheduler;
     CHECK_OK(sleepy_scheduler(&plan, 2, 0, &scheduler));
-    CHECK_OK(trdi_scheduler_submit(scheduler, list, N));
+    CHECK_OK(trdi_scheduler_submit(scheduler, list, N, TRDI_WHEN_FULL_BLOCK));
     await_counts(scheduler, 0, N);
     for (int i = 0; i < N; i++) atomic_store(&jobs[i].gate_open, true);
     CHECK(trdi_call_wait(&call, NULL));
     int n_first = 0;
     for (int i = 0; i < N; i++) n_first += jobs[i].worker == 0;
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     trdi_call_destroy(&call);
     return n_first;
 }
@@ -162,7 +162,7 @@ static void *submit_jobs(void *argument)
         s->jobs[i].job.call = s->call;
         list[i] = &s->jobs[i].job;
     }
-    s->status = trdi_scheduler_submit(s->scheduler, list, (size_t)s->n);
+    s->status = trdi_scheduler_submit(s->scheduler, list, (size_t)s->n, TRDI_WHEN_FULL_BLOCK);
     atomic_store(&s->returned, true);
     free(list);
     return NULL;
@@ -211,7 +211,7 @@ static void test_bound(void)
         else check_job(&jobs[i], TRD_OK, "");
     }
     CHECK_INT(plan.n_admitted, 3);
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     trdi_call_destroy(&call);
 }
 
@@ -248,7 +248,7 @@ static void test_cancel(void)
 
     trdi_job_cancel(&after.job);
     check_job(&after, TRD_OK, "");
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     trdi_job_cancel(&after.job);
     check_job(&after, TRD_OK, "");
     trdi_call_destroy(&others);
@@ -285,7 +285,7 @@ static void test_failures(void)
     submit_one(scheduler, &call, &next);
     CHECK(trdi_call_wait(&call, NULL));
     check_job(&next, TRD_OK, "");
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     trdi_call_destroy(&call);
 }
 
@@ -306,7 +306,7 @@ static void test_open(void)
     trdi_scheduler *scheduler;
     CHECK_FAILS(sleepy_scheduler(&plan, 0, 0, &scheduler), TRD_E_INVALID, "workers is 0");
     CHECK_FAILS(sleepy_scheduler(&plan, 1, -1, &scheduler), TRD_E_INVALID, "backlog is -1");
-    trdi_scheduler_destroy(NULL);
+    trdi_scheduler_destroy(NULL, TRDI_DRAIN);
 }
 
 static void drain(int n_steps, int64_t step_us, int64_t max_queued)
@@ -323,7 +323,7 @@ static void drain(int n_steps, int64_t step_us, int64_t max_queued)
     const trdi_thread thread = start(submit_jobs, &s);
     int64_t queued = 0, active = 0;
     while (active == 0 && !atomic_load(&s.returned)) trdi_scheduler_counts(scheduler, &queued, &active);
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     CHECK_INT(call.n_pending, 0);
     trdi_thread_join(thread);
     CHECK_OK(s.status);
@@ -342,7 +342,7 @@ static void test_drain(void)
 
 static void *destroy_scheduler(void *scheduler)
 {
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     return NULL;
 }
 
@@ -364,7 +364,7 @@ static void test_late(void)
         nap();
         late[n] = (sleepy_job){ .n_steps = 0, .job.call = &call };
         trdi_job *const list[] = { &late[n].job };
-        status = trdi_scheduler_submit(scheduler, list, 1);
+        status = trdi_scheduler_submit(scheduler, list, 1, TRDI_WHEN_FULL_BLOCK);
     }
     CHECK_INT(status, TRD_E_STATE);
     CHECK(strstr(trd_last_error(), "being stopped") != NULL);
@@ -404,7 +404,7 @@ static void test_notify(void)
     atomic_store(&held.gate_open, true);
     while (!trdi_call_wait(&call, &seen)) {}
     CHECK_INT(seen, 3);
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     trdi_call_destroy(&call);
 }
 
@@ -427,7 +427,7 @@ static void test_memory(void)
             CHECK(trdi_call_wait(&call, NULL));
             check_job(&job, TRD_OK, "");
             trdi_call_destroy(&call);
-            trdi_scheduler_destroy(scheduler);
+            trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
         }
         size_t blocks;
         trd_memory_in_use(NULL, &blocks);
@@ -464,7 +464,7 @@ static void test_many_threads(void)
         for (int i = 0; i < JOBS; i++) check_job(&jobs[t][i], TRD_OK, "");
         trdi_call_destroy(&calls[t]);
     }
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     CHECK_INT(plan.n_admitted, THREADS * JOBS);
 }
 

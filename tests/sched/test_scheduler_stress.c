@@ -72,7 +72,7 @@ static void submit_call(client *c)
     }
     expose(c, c->n_jobs);
     if (below(&c->random, 4) == 0) trdi_job_cancel(list[0]);
-    CHECK_OK(trdi_scheduler_submit(c->scheduler, list, (size_t)c->n_jobs));
+    CHECK_OK(trdi_scheduler_submit(c->scheduler, list, (size_t)c->n_jobs, TRDI_WHEN_FULL_BLOCK));
     c->n_submitted += c->n_jobs;
 }
 
@@ -132,7 +132,7 @@ static void run_round(uint64_t *random, int64_t totals[])
     (void)nanosleep(&duration, NULL);
     for (int i = 0; i < n_clients; i++) atomic_store(&clients[i].stop, true);
     for (int i = 0; i < n_clients; i++) trdi_thread_join(threads[i]);
-    trdi_scheduler_destroy(scheduler);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     CHECK_INT(plan.n_open, plan.n_closed);
     for (int i = 0; i < n_clients; i++) {
         finish_call(&clients[i]);
