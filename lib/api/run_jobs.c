@@ -90,6 +90,7 @@ void trdi_batch_free(trdi_batch *batch)
         trdi_free((void *)batch->examples[i].target);
     }
     trdi_free(batch->examples);
+    for (int64_t i = 0; i < batch->n_jobs; i++) trdi_decode_job_clear(&batch->jobs[i]);
     trdi_free(batch->jobs);
     trdi_search_free(&batch->search);
 }

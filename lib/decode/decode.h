@@ -97,8 +97,10 @@ typedef struct trdi_decode_job {
     trdi_example  *examples;      /**< [n_examples]; mt19937: in the order of the draws */
     int64_t        n_examples;
     trdi_event_queue *events;     /**< with search->wants_events */
-    void          *running;       /**< private to the engine */
+    int64_t       *n_reported;    /**< private to the engine; with events: [n_examples][num_hypotheses] steps told, which are not told again */
 } trdi_decode_job;
+/** Free what the engine left in a job that has ended; a job that ended on its way from one worker to another still has some. */
+void trdi_decode_job_clear(trdi_decode_job *job);
 
 /**
  * Turn the raw samples of a greedy example into its result: cut after stop_after, score, sort, strip end tokens. The engine has done

@@ -94,8 +94,13 @@ static void free_job(trdi_engine_job *job)
 {
     if (has_own_generator(job)) trdi_free(job->generator);
     trdi_free(job->kept);
-    trdi_free(job->n_reported);
     trdi_free(job);
+}
+
+void trdi_decode_job_clear(trdi_decode_job *job)
+{
+    trdi_free(job->n_reported);
+    job->n_reported = NULL;
 }
 
 static trd_status start_generator(trdi_engine_job *job)
@@ -113,11 +118,12 @@ static trd_status start_generator(trdi_engine_job *job)
     return TRD_OK;
 }
 
-static trd_status start_reports(trdi_engine_job *job)
+/* They are there already if another worker has had the job. */
+static trd_status start_reports(trdi_decode_job *job)
 {
-    const trdi_search *search = job->job->search;
-    if (search == NULL || !search->wants_events) return TRD_OK;
-    job->n_reported = trdi_calloc((size_t)job->job->n_examples, (size_t)search->num_hypotheses * sizeof *job->n_reported);
+    const trdi_search *search = job->search;
+    if (job->kind != TRDI_JOB_SEARCH || !search->wants_events || job->n_reported != NULL) return TRD_OK;
+    job->n_reported = trdi_calloc((size_t)job->n_examples, (size_t)search->num_hypotheses * sizeof *job->n_reported);
     return job->n_reported != NULL ? TRD_OK : trdi_fail(TRD_E_MEMORY, "callbacks of a job: out of memory");
 }
 
@@ -144,114 +150,153 @@ trd_status trdi_engine_add_groups(trdi_engine *e, trdi_engine_job *job)
 static bool stream_is_taken(const trdi_engine *e, const trdi_decode_job *job)
 {
     if (job->kind != TRDI_JOB_SEARCH || job->search->generator == NULL) return false;
-    for (int64_t i = 0; i < e->n_groups; i++) {
-        if (e->groups[i]->job->generator == job->search->generator) return true;
+    for (const trdi_engine_job *other = e->first_job; other != NULL; other = other->next) {
+        if (other->generator == job->search->generator) return true;
     }
     return false;
+}
+
+static void link_job(trdi_engine *e, trdi_engine_job *job)
+{
+    job->previous = e->last_job;
+    if (e->last_job != NULL) e->last_job->next = job;
+    else e->first_job = job;
+    e->last_job = job;
+    e->n_jobs++;
+    e->n_rows += job_rows(job->job);
+}
+
+static void unlink_job(trdi_engine *e, trdi_engine_job *job)
+{
+    if (job->previous != NULL) job->previous->next = job->next;
+    else e->first_job = job->next;
+    if (job->next != NULL) job->next->previous = job->previous;
+    else e->last_job = job->previous;
+    e->n_jobs--;
+    e->n_rows -= job_rows(job->job);
+    if (job->is_held) e->n_held--;
 }
 
 static trd_status admit(void *executor, trdi_job *base, bool *accepted)
 {
     trdi_engine *e = executor;
     trdi_decode_job *from = (trdi_decode_job *)(void *)((char *)base - offsetof(trdi_decode_job, base));
-    const int64_t rows = job_rows(from);
-    *accepted = (e->n_rows == 0 || e->n_rows + rows <= e->setup.max_rows) && !stream_is_taken(e, from) && !trdi_engine_is_strained(e);
+    const bool has_room = e->n_jobs == 0 || (e->n_rows + job_rows(from) <= e->setup.max_rows && !trdi_engine_is_strained(e));
+    *accepted = has_room && !stream_is_taken(e, from);
     if (!*accepted) return TRD_OK;
     trdi_engine_job *job = trdi_calloc(1, sizeof *job);
     if (job == NULL) return trdi_fail(TRD_E_MEMORY, "job: out of memory");
     job->job = from;
-    job->serial = e->n_admitted++;
     const int64_t groups_before = e->n_groups;
     trd_status status = start_generator(job);
-    if (status == TRD_OK) status = start_reports(job);
+    if (status == TRD_OK) status = start_reports(from);
     if (status == TRD_OK) status = trdi_engine_add_groups(e, job);
     if (status != TRD_OK) {
         while (e->n_groups > groups_before) trdi_group_destroy(e->groups[--e->n_groups], e->builder.runner);
         free_job(job);
+        trdi_decode_job_clear(from);
         return status;
     }
-    e->n_jobs++;
-    e->n_rows += rows;
+    link_job(e, job);
     return TRD_OK;
 }
 
-void trdi_engine_drop_groups_of(trdi_engine *e, const trdi_engine_job *job, int64_t n)
+void trdi_engine_drop_groups(trdi_engine *e, bool (*is_dropped)(const trdi_group *group), int64_t n)
 {
     int64_t kept = 0;
     for (int64_t i = 0; i < e->n_groups; i++) {
         trdi_group *group = e->groups[i];
-        if (group->job != job || i >= n) e->groups[kept++] = group;
+        if (i >= n || !is_dropped(group)) e->groups[kept++] = group;
         else trdi_group_destroy(group, e->builder.runner);
     }
     e->n_groups = kept;
 }
 
-/* Take a job and its groups away. */
-static trdi_decode_job *take_out(trdi_engine *e, trdi_engine_job *job)
-{
-    trdi_engine_drop_groups_of(e, job, e->n_groups);
-    trdi_decode_job *out = job->job;
-    e->n_rows -= job_rows(out);
-    e->n_jobs--;
-    free_job(job);
-    trdi_engine_recover(e);
-    return out;
-}
+static bool is_over(const trdi_group *group) { return group->over; }
+static bool is_ending(const trdi_group *group) { return group->job->ending; }
+
+/* ---- The end of jobs ---- */
 
 static void clear_results(trdi_decode_job *job)
 {
     for (int64_t i = 0; i < job->n_examples; i++) trdi_example_clear(&job->examples[i]);
 }
 
-static void end_job(trdi_engine *e, trdi_engine_job *job, trd_status status, const char *text)
+static void fail_job(trdi_engine_job *job, trd_status status, const char *text)
 {
-    char copy[TRDI_ERROR_BYTES] = "";
-    if (text != NULL) memcpy(copy, text, strlen(text) + 1);   /* may be the job's own */
-    trdi_decode_job *over = take_out(e, job);
+    if (job->status != TRD_OK) return;
+    job->status = status;
+    const size_t length = strnlen(text, sizeof job->error - 1);
+    memcpy(job->error, text, length);
+    job->error[length] = '\0';
+}
+
+bool trdi_engine_is_aborted(const trdi_engine *e)
+{
+    return e->worker->abort != NULL && atomic_load(e->worker->abort);
+}
+
+/* Why a job that goes on should end after all. @param now  0 until someone asks for it */
+static void look_for_reasons(trdi_engine_job *job, bool aborted, int64_t *now)
+{
+    const trdi_job *base = &job->job->base;
+    if (aborted) fail_job(job, TRD_E_CANCELLED, "cancelled: everything that runs was stopped");
+    if (atomic_load(&base->cancel)) fail_job(job, TRD_E_CANCELLED, "cancelled");
+    if (base->deadline_ns == 0 || job->n_groups == 0) return;
+    if (*now == 0) *now = trdi_now_ns();
+    if (*now >= base->deadline_ns) fail_job(job, TRD_E_TIMEOUT, "the deadline passed while the job ran");
+}
+
+/* All its groups are gone. */
+static void complete(trdi_engine *e, trdi_engine_job *job)
+{
+    unlink_job(e, job);
+    trdi_engine_recover(e);
+    trdi_decode_job *over = job->job;
+    char text[TRDI_ERROR_BYTES];
+    memcpy(text, job->error, sizeof text);
+    const trd_status status = job->status;
+    free_job(job);
     if (status != TRD_OK) clear_results(over);
-    trdi_job_complete(&over->base, status, copy);
+    trdi_decode_job_clear(over);
+    trdi_job_complete(&over->base, status, text);
 }
 
-/* End the jobs that failed, were cancelled or are done; the groups of those that go on are kept in order. */
-static void end_jobs(trdi_engine *e)
+void trdi_engine_end_jobs(trdi_engine *e)
 {
-    for (int64_t i = 0; i < e->n_groups;) {
-        trdi_engine_job *job = e->groups[i]->job;
-        if (job->status != TRD_OK) end_job(e, job, job->status, job->error);
-        else if (atomic_load(&job->job->base.cancel)) end_job(e, job, TRD_E_CANCELLED, "cancelled");
-        else if (job->n_groups == 0) end_job(e, job, TRD_OK, NULL);
-        else {
-            i++;
-            continue;
-        }
-        i = 0;
+    const bool aborted = trdi_engine_is_aborted(e);
+    int64_t n_ending = 0, now = 0;
+    for (trdi_engine_job *job = e->first_job; job != NULL; job = job->next) {
+        look_for_reasons(job, aborted, &now);
+        job->ending = job->status != TRD_OK || job->n_groups == 0;
+        n_ending += job->ending;
+    }
+    if (n_ending == 0) return;
+    trdi_engine_drop_groups(e, is_ending, e->n_groups);
+    for (trdi_engine_job *job = e->first_job, *next; job != NULL; job = next) {
+        next = job->next;
+        if (job->ending) complete(e, job);
     }
 }
 
-/* Groups that are over give their memory back at once; the last one of a job stays, so that the job is found. */
-static void drop_groups(trdi_engine *e)
+/* A plan that was stopped has left nothing that counts: what it was to advance is where it was. */
+static trd_status run_stages(trdi_engine *e)
 {
-    int64_t kept = 0;
-    for (int64_t i = 0; i < e->n_groups; i++) {
-        trdi_group *group = e->groups[i];
-        if (group->over) trdi_group_release_rows(group, e->builder.runner);
-        const bool needed = !group->over || group->job->n_groups == 0 || group->job->status != TRD_OK;
-        if (needed) e->groups[kept++] = group;
-        else trdi_group_destroy(group, e->builder.runner);
-    }
-    e->n_groups = kept;
+    trd_status status = trdi_engine_encode(e);
+    if (status == TRD_OK) status = trdi_engine_decode(e);
+    if (status == TRD_E_CANCELLED) return TRD_OK;
+    if (status == TRD_OK && e->is_short && !e->progressed) trdi_engine_relieve(e);
+    return status;
 }
 
 static trd_status step(void *executor)
 {
     trdi_engine *e = executor;
-    end_jobs(e);
+    trdi_engine_end_jobs(e);
     trdi_engine_begin_step(e);
-    TRDI_TRY(trdi_engine_encode(e));
-    TRDI_TRY(trdi_engine_decode(e));
-    if (e->is_short && !e->progressed) trdi_engine_relieve(e);
-    drop_groups(e);
-    end_jobs(e);
+    TRDI_TRY(run_stages(e));
+    trdi_engine_drop_groups(e, is_over, e->n_groups);
+    trdi_engine_end_jobs(e);
     return TRD_OK;
 }
 
@@ -260,16 +305,26 @@ static int64_t n_active(const void *executor) { return ((const trdi_engine *)exe
 static void evict(void *executor, trd_status status, const char *text)
 {
     trdi_engine *e = executor;
-    while (e->n_groups > 0) end_job(e, e->groups[0]->job, status, text);
+    for (trdi_engine_job *job = e->first_job; job != NULL; job = job->next) fail_job(job, status, text);
+    trdi_engine_end_jobs(e);
+}
+
+static bool is_any(const trdi_group *group)
+{
+    (void)group;
+    return true;
 }
 
 static void release(void *executor, void (*give)(void *context, trdi_job *job), void *context)
 {
     trdi_engine *e = executor;
-    while (e->n_groups > 0) {
-        trdi_engine_job *job = e->groups[0]->job;
+    trdi_engine_drop_groups(e, is_any, e->n_groups);
+    while (e->first_job != NULL) {
+        trdi_engine_job *job = e->first_job;
+        trdi_decode_job *undone = job->job;
         if (job->in_lockstep) *job->generator = job->kept[0];
-        trdi_decode_job *undone = take_out(e, job);
+        unlink_job(e, job);
+        free_job(job);
         clear_results(undone);
         give(context, &undone->base);
     }

@@ -16,7 +16,8 @@ typedef struct trdi_engine {
     trdi_group  **groups;        /* in order of admission */
     size_t        groups_capacity;
     int64_t       n_groups, n_jobs, n_rows;
-    int64_t       n_admitted;    /* ever */
+    trdi_engine_job *first_job, *last_job;   /* in order of admission */
+    int64_t       n_held;        /* jobs with is_held */
 
     /* What lack of memory has taught; forgotten as jobs end. */
     int64_t       max_units;     /* groups, or jobs in lockstep, that a decoding step takes along */
@@ -29,8 +30,12 @@ typedef struct trdi_engine {
 /* engine.c */
 /** Make a job's groups, in the state of just admitted ones. On failure those made are in e->groups all the same. */
 trd_status trdi_engine_add_groups(trdi_engine *e, trdi_engine_job *job);
-/** Take a job's groups among the first n away. */
-void trdi_engine_drop_groups_of(trdi_engine *e, const trdi_engine_job *job, int64_t n);
+/** Take those among the first n groups away that is_dropped names; the others keep their order. */
+void trdi_engine_drop_groups(trdi_engine *e, bool (*is_dropped)(const trdi_group *group), int64_t n);
+/** End the jobs that failed, were cancelled, came past their deadline, or are done. */
+void trdi_engine_end_jobs(trdi_engine *e);
+/** Must everything end at once? */
+bool trdi_engine_is_aborted(const trdi_engine *e);
 
 /* engine_step.c */
 /** Encode every group that waits for it, as far as memory goes. */

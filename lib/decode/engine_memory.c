@@ -29,11 +29,14 @@ void trdi_engine_note_shortage(trdi_engine *e)
 
 bool trdi_engine_is_strained(const trdi_engine *e)
 {
-    if (e->n_groups == 0) return false;
-    if (e->builder.pool_is_full || e->max_units <= e->n_groups) return true;
-    for (int64_t i = 0; i < e->n_groups; i++)
-        if (e->groups[i]->job->waiting || e->groups[i]->job->n_alone > 0) return true;
-    return false;
+    return e->n_groups > 0 && (e->builder.pool_is_full || e->max_units <= e->n_groups || e->n_held > 0);
+}
+
+static void count_held(trdi_engine *e, trdi_engine_job *job)
+{
+    const bool is_held = job->waiting || job->n_alone > 0;
+    e->n_held += (int64_t)is_held - (int64_t)job->is_held;
+    job->is_held = is_held;
 }
 
 static void forget_limits(trdi_engine *e)
@@ -49,10 +52,11 @@ void trdi_engine_recover(trdi_engine *e)
     const int64_t before = e->max_units;
     forget_limits(e);
     if (e->n_groups > 0 && before < INT64_MAX / 2) e->max_units = 2 * before;
-    for (int64_t i = 0; i < e->n_groups; i++) {
-        trdi_engine_job *job = e->groups[i]->job;
+    if (e->n_held == 0) return;
+    for (trdi_engine_job *job = e->first_job; job != NULL; job = job->next) {
         if (!job->waiting) continue;
         job->waiting = false;
+        count_held(e, job);
         return;
     }
 }
@@ -62,6 +66,8 @@ static void fail(const trdi_engine *e, trdi_engine_job *job)
     job->status = TRD_E_MEMORY;
     memcpy(job->error, e->shortage, sizeof e->shortage);
 }
+
+static bool is_begun_anew(const trdi_group *group) { return group->job->begun_anew; }
 
 /* Back to the state after admission. The new groups are made before the old ones go, so that a failure leaves the job in its place. */
 static void begin_anew(trdi_engine *e, trdi_engine_job *job)
@@ -76,32 +82,34 @@ static void begin_anew(trdi_engine *e, trdi_engine_job *job)
         fail(e, job);
         return;
     }
-    trdi_engine_drop_groups_of(e, job, n_old);
+    job->begun_anew = true;
+    trdi_engine_drop_groups(e, is_begun_anew, n_old);
+    job->begun_anew = false;
     for (int64_t i = 0; i < job->job->n_examples; i++) trdi_example_clear(&job->job->examples[i]);
     if (job->in_lockstep) *job->generator = job->kept[0];
 }
 
 void trdi_engine_relieve(trdi_engine *e)
 {
-    trdi_engine_job *oldest = NULL, *newest = NULL;
-    for (int64_t i = 0; i < e->n_groups; i++) {
-        trdi_engine_job *job = e->groups[i]->job;
+    trdi_engine_job *newest = NULL;
+    bool is_last = true;
+    for (trdi_engine_job *job = e->first_job; job != NULL; job = job->next) {
         if (job->status != TRD_OK) return;      /* it ends now, which gives memory back */
         if (job->waiting) continue;
-        if (oldest == NULL || job->serial < oldest->serial) oldest = job;
-        if (newest == NULL || job->serial > newest->serial) newest = job;
+        is_last = newest == NULL;
+        newest = job;
     }
     if (newest == NULL) return;
     if (newest->n_alone == ATTEMPTS_ALONE) {
         fail(e, newest);
         return;
     }
-    const bool is_last = newest == oldest;
     trdi_log(TRD_LOG_WARNING, "a job begins anew %s: %s", is_last ? "with all memory to itself" : "when another has ended", e->shortage);
     begin_anew(e, newest);
     newest->waiting = !is_last;
+    newest->n_alone += is_last;
+    count_held(e, newest);
     if (!is_last) return;
-    newest->n_alone++;
     trdi_runner_shrink(e->builder.runner);
     forget_limits(e);
 }

@@ -89,7 +89,7 @@ static trd_status encode_chosen(trdi_engine *e, int64_t from, int64_t end, const
         token += group->example->n_source;
         table += group->memory->n_blocks;
     }
-    TRDI_TRY(trdi_runner_run(e->builder.runner, NULL, NULL));
+    TRDI_TRY(trdi_runner_run(e->builder.runner, e->worker->abort, NULL));
     for (int64_t i = from; i < end; i++) {
         if (!e->groups[i]->planned) continue;
         e->groups[i]->encoded = true;
@@ -111,13 +111,21 @@ static void encode_less(trdi_engine *e, int64_t from, int64_t end, const trdi_st
         if (e->groups[i]->planned) e->groups[i]->left_out = true;
 }
 
+/* Jobs that were cancelled meanwhile end before the next chunk, and before decoding. @return where to go on */
+static int64_t end_between(trdi_engine *e, int64_t end)
+{
+    const int64_t before = e->n_groups;
+    trdi_engine_end_jobs(e);
+    return e->n_groups == before ? end : 0;
+}
+
 trd_status trdi_engine_encode(trdi_engine *e)
 {
     for (int64_t from = 0; from < e->n_groups;) {
         trdi_step_sizes sizes;
         const int64_t end = choose_encodings(e, from, &sizes);
         const trd_status status = sizes.n_rows > 0 ? encode_chosen(e, from, end, &sizes) : TRD_OK;
-        if (status == TRD_OK) from = end;
+        if (status == TRD_OK) from = sizes.n_rows > 0 ? end_between(e, end) : end;
         else if (status == TRD_E_MEMORY) encode_less(e, from, end, &sizes);
         else return status;
     }
@@ -250,7 +258,7 @@ static trd_status advance_group(trdi_engine *e, trdi_group *group, const trdi_st
 static trd_status run_planned(trdi_engine *e, trdi_step_results *results)
 {
     TRDI_TRY(trdi_builder_begin(&e->builder));
-    return trdi_runner_run(e->builder.runner, NULL, results);
+    return trdi_runner_run(e->builder.runner, e->worker->abort, results);
 }
 
 /* Plan and run as many groups as memory suffices for. @return in *ran whether a step was run */
@@ -263,6 +271,7 @@ static trd_status run_step(trdi_engine *e, trdi_step_results *results, bool *ran
         if (n_units > 0) {
             const trd_status status = run_planned(e, results);
             *ran = status == TRD_OK;
+            if (status == TRD_E_CANCELLED) unplan_all(e);
             if (status != TRD_E_MEMORY) return status;
             trdi_engine_note_shortage(e);
         }

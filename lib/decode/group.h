@@ -64,8 +64,10 @@ typedef struct trdi_engine_job {
     trdi_mt19937 *generator;   /**< with in_lockstep; the job's own unless the search has one */
     trdi_mt19937 *kept;        /**< with in_lockstep: [2] the generator at admission, and before the step being planned */
     int64_t  kept_in;          /**< builder before which kept[1] was taken */
-    int64_t *n_reported;       /**< with wants_events: [n_examples][num_hypotheses] steps reported, which a job begun anew leaves out */
-    int64_t  serial;           /**< order of admission */
+    struct trdi_engine_job *previous, *next;   /**< in the engine's list */
+    bool     ending;           /**< is about to be completed */
+    bool     begun_anew;       /**< its old groups are being dropped */
+    bool     is_held;          /**< waits, or has had all memory to itself: nobody else is admitted meanwhile */
     bool     waiting;          /**< begun anew when memory was short: takes no part until another job has ended */
     int32_t  n_alone;          /**< times it has begun anew with all memory to itself: if that does not do, it fails */
     trd_status status;         /**< first failure: the engine drops the job */

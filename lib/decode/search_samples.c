@@ -56,8 +56,8 @@ static int64_t sample_number(const trdi_group *group, const trdi_row *row) { ret
 /* Was this step reported before the job began anew? Else it counts as reported from now on. */
 static bool was_reported(trdi_group *group, int64_t sample, int64_t step)
 {
-    trdi_engine_job *job = group->job;
-    int64_t *n = &job->n_reported[(group->example - job->job->examples) * group->search->num_hypotheses + sample];
+    const trdi_decode_job *job = group->job->job;
+    int64_t *n = &job->n_reported[(group->example - job->examples) * group->search->num_hypotheses + sample];
     if (step < *n) return true;
     *n = step + 1;
     return false;

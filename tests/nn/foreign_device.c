@@ -51,6 +51,8 @@ static trdi_mutex gate = TRDI_MUTEX_INIT;
 static atomic_size_t limit = SIZE_MAX, in_use, peak;
 static atomic_llong fail_after = -1;
 static atomic_int fail_status;
+static void (*run_hook)(void *context);
+static void *hook_context;
 static atomic_bool keeps_weights;
 static atomic_int last_numerics;
 
@@ -67,6 +69,12 @@ void foreign_fail_run(int64_t n, trd_status status)
 {
     atomic_store(&fail_status, (int)status);
     atomic_store(&fail_after, n);
+}
+
+void foreign_before_run(void (*hook)(void *context), void *context)
+{
+    run_hook = hook;
+    hook_context = context;
 }
 
 trdi_numerics foreign_last_numerics(void) { return (trdi_numerics)atomic_load(&last_numerics); }
@@ -247,6 +255,7 @@ static trd_status run_operations(const queue *q, const action *a)
 
 static trd_status run(const queue *q, const action *a)
 {
+    if (run_hook != NULL) run_hook(hook_context);
     if (atomic_load(&fail_after) >= 0 && atomic_fetch_sub(&fail_after, 1) == 0)
         return trdi_fail((trd_status)atomic_load(&fail_status), "foreign run: made to fail");
     for (size_t i = 0; i < a->run->n_buffers; i++) {
