@@ -16,7 +16,8 @@ extern "C" {
 /**
  * Begin, dropping what an earlier trace kept.
  *
- * @param max_spans  what is kept at most, the oldest go first (a span takes about 80 bytes); 0: 1,000,000
+ * @param max_spans  what is kept at most, the oldest go first (a span takes about 80 bytes); 0: 1,000,000; at most 1,000,000,000
+ * @return TRD_OK; TRD_E_INVALID; TRD_E_MEMORY: an earlier trace goes on as it was
  */
 TRD_API trd_status trd_trace_start(int64_t max_spans);
 /** Keep nothing more. What was kept can still be written. */

@@ -6,6 +6,7 @@
  *   trd_model.h       open and inspect model directories
  *   trd_device.h      the devices of this machine
  *   trd_translator.h  translate and score with encoder-decoder models
+ *   trd_trace.h       a record of which work ran where and when
  *   trd_compute.h     open devices, queues, events
  *   trd_tensor.h      arrays on a device
  *   trd_operation.h   what networks are made of
@@ -21,6 +22,7 @@
 #include "trd_model.h"
 #include "trd_operation.h"
 #include "trd_tensor.h"
+#include "trd_trace.h"
 #include "trd_translator.h"
 
 #endif /* TREADLE_H */

@@ -6,6 +6,7 @@
 #include "core/alloc.h"
 #include "core/log.h"
 #include "core/threads.h"
+#include "sched/trace.h"
 
 void trd_translator_options_init(trd_translator_options *options, size_t size)
 {
@@ -98,6 +99,7 @@ trd_status trd_translator_create(trd_model *model, const trd_translator_options 
     if (out == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_create: out is NULL");
     *out = NULL;
     if (model == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_create: model is NULL");
+    trdi_trace_obey_environment();
     trd_translator_options o;
     trd_translator_options_init(&o, sizeof o);
     TRDI_TRY(trdi_read_options(&o, sizeof o, options, "trd_translator_create"));

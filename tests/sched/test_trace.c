@@ -1,0 +1,304 @@
+/*
+ * test_trace.c: the trace of a process: its bound, what becomes of it in a forked child, and both files. With an argument it only
+ * writes trace.json and trace.svg into that folder, for test_trace_files.py.
+ */
+#include <jansson.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "core/threads.h"
+#include "sched/trace.h"
+#include "treadle/trd_trace.h"
+
+/* A device whose name no file may take as it is. */
+static const char WILD[] = "gpu<0>&\"'\n\xff";
+
+static void add_step(trdi_trace_kind kind, const char *device, int32_t worker, int64_t start, int64_t end)
+{
+    const trdi_trace_span span = { .kind = kind, .device = device, .worker = worker, .start_ns = start, .end_ns = end, .n_jobs = 2, .n_rows = 3,
+                                   .n_tokens = 4 };
+    trdi_trace_add(&span);
+}
+
+static void add_job(const char *device, int32_t worker, int64_t submitted, int64_t admitted, int64_t end, trd_status status)
+{
+    const trdi_trace_span span = { .kind = TRDI_TRACE_JOB, .device = device, .worker = worker, .start_ns = submitted, .admitted_ns = admitted,
+                                   .end_ns = end, .n_jobs = 1, .n_tokens = 7, .status = status };
+    trdi_trace_add(&span);
+}
+
+static char folder[] = "/tmp/treadle-trace-XXXXXX";
+
+static const char *path_of(const char *name)
+{
+    static char path[256];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void test_never_started(void)
+{
+    int64_t n_dropped = 5;
+    CHECK(!trdi_trace_wanted());
+    add_step(TRDI_TRACE_ENCODE, "cpu:0", 0, 0, 1);
+    CHECK_INT(trd_trace_count(&n_dropped), 0);
+    CHECK_INT(n_dropped, 0);
+    trd_trace_stop();
+    CHECK_FAILS(trd_trace_write(path_of("none.json")), TRD_E_STATE, "trd_trace_start");
+    CHECK(access(path_of("none.json"), F_OK) != 0);
+}
+
+static void test_bad(void)
+{
+    CHECK_FAILS(trd_trace_start(-1), TRD_E_INVALID, "-1");
+    CHECK_FAILS(trd_trace_start(INT64_MAX), TRD_E_INVALID, "9223372036854775807");
+    CHECK_OK(trd_trace_start(1));
+    CHECK_FAILS(trd_trace_write(NULL), TRD_E_INVALID, "NULL");
+    CHECK_FAILS(trd_trace_write(""), TRD_E_INVALID, "empty");
+    CHECK_FAILS(trd_trace_write(path_of("no/such/x.json")), TRD_E_IO, "no/such/x.json");
+    CHECK_FAILS(trd_trace_write(path_of("no/such/x.svg")), TRD_E_IO, "no/such/x.svg");
+}
+
+static json_t *written(const char *name)
+{
+    CHECK_OK(trd_trace_write(path_of(name)));
+    json_error_t error;
+    json_t *const root = json_load_file(path_of(name), JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL) fprintf(stderr, "%s: line %d: %s\n", name, error.line, error.text);
+    CHECK(root != NULL);
+    return root;
+}
+
+/* Event number i of a phase, such as "X"; NULL past the last. */
+static const json_t *event(const json_t *root, const char *phase, int i)
+{
+    size_t k;
+    json_t *found;
+    json_array_foreach(json_object_get(root, "traceEvents"), k, found)
+        if (strcmp(json_string_value(json_object_get(found, "ph")), phase) == 0 && i-- == 0) return found;
+    return NULL;
+}
+
+static double number(const json_t *object, const char *key)
+{
+    const json_t *const value = json_object_get(object, key);
+    CHECK(json_is_number(value));
+    return json_number_value(value);
+}
+
+/* Past the bound the oldest go, around the ring and across its chunks. */
+static void test_bound(void)
+{
+    static const int64_t bounds[] = { 1, 2, 10, 4095, 4096, 4097, 9000 };
+    for (size_t b = 0; b < sizeof bounds / sizeof bounds[0]; b++) {
+        const int64_t bound = bounds[b], n = 2 * bound + 3;
+        int64_t n_dropped;
+        CHECK_OK(trd_trace_start(bound));
+        for (int64_t i = 0; i < n; i++) {
+            CHECK_INT(trd_trace_count(&n_dropped), i < bound ? i : bound);
+            CHECK_INT(n_dropped, i < bound ? 0 : i - bound);
+            add_step(TRDI_TRACE_DECODE, "cpu:0", 0, i, i + 1);
+        }
+        trdi_trace_picture picture;
+        CHECK_OK(trdi_trace_picture_take(&picture));
+        CHECK_INT(picture.n, bound);
+        CHECK_INT(picture.n_dropped, n - bound);
+        for (int64_t i = 0; i < bound; i++) CHECK_INT(picture.records[i].start_ns, n - bound + i);
+        CHECK_INT(picture.n_lanes, 1);
+        CHECK_INT(picture.lanes[0].busy_ns[TRDI_TRACE_DECODE], bound);
+        CHECK_INT(picture.lanes[0].n_tokens, 4 * bound);
+        trdi_trace_picture_free(&picture);
+        trdi_trace_picture_free(&picture);
+    }
+}
+
+/* Starting anew drops what was kept; stopping keeps it. */
+static void test_stop(void)
+{
+    CHECK_OK(trd_trace_start(0));
+    CHECK(trdi_trace_wanted());
+    add_step(TRDI_TRACE_LOAD, NULL, -1, 5, 6);
+    trd_trace_stop();
+    CHECK(!trdi_trace_wanted());
+    add_step(TRDI_TRACE_LOAD, NULL, -1, 7, 8);
+    CHECK_INT(trd_trace_count(NULL), 1);
+    json_decref(written("stop.json"));
+    CHECK_OK(trd_trace_start(0));
+    CHECK_INT(trd_trace_count(NULL), 0);
+    json_t *const root = written("empty.json");
+    CHECK(event(root, "X", 0) == NULL);
+    json_decref(root);
+    CHECK_OK(trd_trace_write(path_of("empty.svg")));
+}
+
+/* Two workers of one device, one of another, jobs of every outcome. */
+static void fill(void)
+{
+    CHECK_OK(trd_trace_start(0));
+    add_step(TRDI_TRACE_LOAD, "cpu:0", -1, 1000000, 3000000);
+    for (int64_t i = 0; i < 5000; i++) {
+        const int64_t at = 4000000 + i * 20000;
+        add_step(i % 7 == 0 ? TRDI_TRACE_ENCODE : TRDI_TRACE_DECODE, "cpu:0", 0, at, at + (i < 2500 ? 20000 : 9000));
+        if (i % 100 == 0) add_step(i % 300 == 0 ? TRDI_TRACE_ENCODE : TRDI_TRACE_DECODE, "cpu:0", 1, at, at + 1900000);
+        if (i % 50 == 0) add_step(TRDI_TRACE_DECODE, WILD, 0, at, at + 900000);
+    }
+    for (int64_t i = 0; i < 300; i++) {
+        const int64_t at = 4000000 + i * 300000;
+        static const trd_status outcomes[] = { TRD_OK, TRD_OK, TRD_E_CANCELLED, TRD_E_TIMEOUT, TRD_E_MEMORY };
+        add_job(i % 3 == 0 ? WILD : "cpu:0", 0, at, at + i * 20000, at + i * 20000 + 9000000, outcomes[i % 5]);
+    }
+    add_job(NULL, -1, 5000000, 0, 6000000, TRD_E_CANCELLED);
+}
+
+static void test_json(void)
+{
+    CHECK_OK(trd_trace_start(0));
+    add_step(TRDI_TRACE_DECODE, "cpu:0", 1, 2000500, 2001750);
+    add_step(TRDI_TRACE_ENCODE, WILD, 0, 1000000, 2000000);
+    add_job("cpu:0", 1, 1500000, 2000000, 2500000, TRD_OK);
+    add_job(NULL, -1, 2000000, 0, 2600000, TRD_E_CANCELLED);
+    json_t *const root = written("trace.json");
+    CHECK_INT(number(json_object_get(root, "otherData"), "dropped"), 0);
+
+    const json_t *const encode = event(root, "X", 0), *const decode = event(root, "X", 1);
+    CHECK(event(root, "X", 2) == NULL);
+    CHECK_STRING(json_string_value(json_object_get(encode, "name")), "encode");
+    CHECK_STRING(json_string_value(json_object_get(decode, "name")), "decode");
+    CHECK_NEAR(number(encode, "ts"), 0, 0);
+    CHECK_NEAR(number(encode, "dur"), 1000, 0);
+    CHECK_NEAR(number(decode, "ts"), 1000.5, 1e-9);
+    CHECK_NEAR(number(decode, "dur"), 1.25, 1e-9);
+    CHECK_INT(number(json_object_get(decode, "args"), "jobs"), 2);
+    CHECK_INT(number(json_object_get(decode, "args"), "rows"), 3);
+    CHECK_INT(number(json_object_get(decode, "args"), "tokens"), 4);
+    CHECK(number(encode, "pid") != number(decode, "pid"));
+    CHECK(number(encode, "tid") != number(decode, "tid"));
+
+    int n_wild = 0, n_cpu = 0;
+    const json_t *name;
+    for (int i = 0; (name = event(root, "M", i)) != NULL; i++) {
+        if (strcmp(json_string_value(json_object_get(name, "name")), "process_name") != 0) continue;
+        const char *const text = json_string_value(json_object_get(json_object_get(name, "args"), "name"));
+        n_wild += strcmp(text, "gpu<0>&\"'\n?") == 0 && number(name, "pid") == number(encode, "pid");
+        n_cpu += strcmp(text, "cpu:0") == 0 && number(name, "pid") == number(decode, "pid");
+    }
+    CHECK_INT(n_wild, 1);
+    CHECK_INT(n_cpu, 1);
+
+    const json_t *const first = event(root, "b", 0), *const running = event(root, "b", 1), *const second = event(root, "b", 2);
+    CHECK_NEAR(number(first, "ts"), 500, 0);
+    CHECK_STRING(json_string_value(json_object_get(json_object_get(first, "args"), "status")), trd_status_text(TRD_OK));
+    CHECK_STRING(json_string_value(json_object_get(running, "name")), "running");
+    CHECK_NEAR(number(running, "ts"), 1000, 0);
+    CHECK_INT(number(running, "id"), number(first, "id"));
+    CHECK(number(second, "id") != number(first, "id"));
+    CHECK_STRING(json_string_value(json_object_get(json_object_get(second, "args"), "status")), trd_status_text(TRD_E_CANCELLED));
+    CHECK(event(root, "b", 3) == NULL);
+    CHECK(event(root, "e", 2) != NULL && event(root, "e", 3) == NULL);
+
+    /* At 500: one waits; at 1000: it runs and the other waits; at 1500: the first is gone; at 1600 all are. */
+    static const int wanted[][3] = { { 500, 1, 0 }, { 1000, 1, 1 }, { 1500, 1, 0 }, { 1600, 0, 0 } };
+    for (int i = 0; i < 4; i++) {
+        const json_t *const level = event(root, "C", i);
+        CHECK(level != NULL);
+        CHECK_INT(number(level, "ts"), wanted[i][0]);
+        CHECK_INT(number(json_object_get(level, "args"), "waiting"), wanted[i][1]);
+        CHECK_INT(number(json_object_get(level, "args"), "running"), wanted[i][2]);
+    }
+    CHECK(event(root, "C", 4) == NULL);
+    json_decref(root);
+}
+
+static void *add_many(void *argument)
+{
+    const int32_t worker = *(const int32_t *)argument;
+    for (int64_t i = 0; i < 3000; i++) add_step(TRDI_TRACE_DECODE, "cpu:0", worker % 2, i * 10, i * 10 + 5);
+    return NULL;
+}
+
+/* Threads are lanes of their own, whatever numbers their workers have, unless one came after the other. */
+static void test_threads(void)
+{
+    enum { N = 4 };
+    trdi_thread threads[N];
+    int32_t numbers[N];
+    CHECK_OK(trd_trace_start(5000));
+    for (int32_t i = 0; i < N; i++) {
+        numbers[i] = i;
+        CHECK_OK(trdi_thread_start(&threads[i], "adds", add_many, &numbers[i]));
+    }
+    for (int i = 0; i < 20; i++) CHECK_OK(trd_trace_write(path_of(i % 2 == 0 ? "busy.json" : "busy.svg")));
+    for (int i = 0; i < N; i++) trdi_thread_join(threads[i]);
+    int64_t n_dropped;
+    CHECK_INT(trd_trace_count(&n_dropped), 5000);
+    CHECK_INT(n_dropped, 3000 * N - 5000);
+
+    CHECK_OK(trd_trace_start(0));
+    int32_t same = 0;
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(trdi_thread_start(&threads[i], "adds", add_many, &same));
+        trdi_thread_join(threads[i]);
+    }
+    add_step(TRDI_TRACE_DECODE, "cpu:0", 0, 40000, 50000);
+    trdi_trace_picture picture;
+    CHECK_OK(trdi_trace_picture_take(&picture));
+    CHECK_INT(picture.n_lanes, 2);          /* the first thread and this one; the second at the same time as the first */
+    CHECK_INT(picture.lanes[0].n_steps + picture.lanes[1].n_steps, 6001);
+    CHECK_INT(llabs(picture.lanes[0].n_steps - picture.lanes[1].n_steps), 1);
+    trdi_trace_picture_free(&picture);
+}
+
+/* A child begins without a trace, whatever its parent's threads were doing, and can have its own. */
+static void test_fork(void)
+{
+    trdi_thread thread;
+    int32_t number = 0;
+    CHECK_OK(trd_trace_start(100));
+    CHECK_OK(trdi_thread_start(&thread, "adds", add_many, &number));
+    for (int i = 0; i < 20; i++) {
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(60);
+            add_step(TRDI_TRACE_DECODE, "cpu:0", 0, 1, 2);
+            bool good = !trdi_trace_wanted() && trd_trace_count(NULL) == 0 && trd_trace_write(path_of("child.json")) == TRD_E_STATE;
+            good = good && trd_trace_start(10) == TRD_OK;
+            add_step(TRDI_TRACE_DECODE, "cpu:0", 0, 1, 2);
+            _exit(good && trd_trace_count(NULL) == 1 ? 0 : 1);
+        }
+        int status;
+        CHECK_INT(waitpid(child, &status, 0), child);
+        CHECK_INT(status, 0);
+    }
+    trdi_thread_join(thread);
+    CHECK_INT(trd_trace_count(NULL), 100);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        CHECK_OK((trd_status)(chdir(argv[1]) == 0 ? TRD_OK : TRD_E_IO));
+        fill();
+        CHECK_OK(trd_trace_write("trace.json"));
+        CHECK_OK(trd_trace_write("trace.svg"));
+        CHECK_OK(trd_trace_start(10));
+        CHECK_OK(trd_trace_write("empty.svg"));
+        add_step(TRDI_TRACE_DECODE, "cpu:0", 0, 7, 7);
+        CHECK_OK(trd_trace_write("moment.svg"));
+        return 0;
+    }
+    CHECK(mkdtemp(folder) != NULL);
+    test_never_started();
+    test_bad();
+    test_bound();
+    test_stop();
+    test_json();
+    test_threads();
+    if (!UNDER_THREAD_SANITIZER) test_fork();       /* it forbids threads in a child of a program with threads */
+    fill();
+    json_decref(written("full.json"));
+    static const char *const files[] = { "stop.json", "empty.json", "empty.svg", "trace.json", "busy.json", "busy.svg", "full.json" };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) CHECK_INT(unlink(path_of(files[i])), 0);
+    CHECK_INT(rmdir(folder), 0);
+    return 0;
+}
