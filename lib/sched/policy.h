@@ -9,11 +9,12 @@
 
 /** A worker as a policy sees it. */
 typedef struct trdi_worker_view {
+    int32_t kind;              /**< workers on devices of the same name have the same: they are alike */
     int64_t n_running;         /**< jobs that it has */
     int64_t cost_running;      /**< of these */
     double  speed;             /**< cost per second; 0 = not known yet */
-    double  latency;           /**< seconds from admission to end of a job, of late; 0 = not known yet */
-    bool    retired;
+    double  latency;           /**< seconds from admission to end of a job per unit of its cost, of late; 0 = not known yet */
+    bool    retired;           /**< takes no jobs: its device has failed, for good or for now */
 } trdi_worker_view;
 
 typedef struct trdi_policy_view {
@@ -28,10 +29,13 @@ typedef struct trdi_policy {
     const char *name;
     const char *about;                  /**< one line, for help texts */
     /**
-     * Should this worker take the job at the head of the backlog now? Asked under the scheduler's lock by the worker itself: idle, or between two
-     * steps. If all workers are idle one of them is given the job whatever the answer.
+     * Should this worker, which is not retired, take the job at the head of the backlog now? Asked under the scheduler's lock, mostly by the worker
+     * itself: idle, or between two steps. Not asked, and the job taken: by a worker that is the only one left, for a job that another one had no
+     * room for or failed with, and when all are idle and none would take it.
      */
     bool (*should_take)(const trdi_policy_view *view, int32_t worker, const trdi_job *job);
+    /** true: a job that is left to another worker waits for it. false: only for the time in which the worker that left it would have done it. */
+    bool is_patient;
 } trdi_policy;
 
 /** All policies, the default first. */

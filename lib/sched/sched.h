@@ -1,10 +1,12 @@
 /*
  * sched.h: jobs, the backlog, and workers over an executor table. Knows no model: an executor that only sleeps tests it.
  *
- * A job is embedded in what the executor understands. Its life: NEW -> QUEUED (in the backlog) -> RUNNING (admitted by an executor)
- * -> DONE, with a status and text. A worker is one thread: it admits jobs while its executor accepts them, then steps.
+ * A job is embedded in what the executor understands. Its life: NEW -> ENTERING (its submission waits for room) -> QUEUED (in the backlog)
+ * -> RUNNING (admitted by an executor) -> DONE, with a status and text; back to QUEUED when it was refused or its worker's device failed.
+ * A worker is one thread: it admits jobs while its executor accepts them, then steps.
  *
- * Locks: a call's mutex, then the scheduler's, and only trdi_job_cancel() holds both. No executor function runs under either.
+ * Locks: a call's mutex, then the scheduler's, and only trdi_job_cancel() holds both; or a call's, then a watcher's. No executor function and
+ * no callback runs under any.
  */
 #ifndef TRDI_SCHED_H
 #define TRDI_SCHED_H
@@ -14,7 +16,7 @@
 #include "core/status.h"
 #include "core/threads.h"
 
-typedef enum trdi_job_state { TRDI_JOB_NEW, TRDI_JOB_QUEUED, TRDI_JOB_RUNNING, TRDI_JOB_DONE } trdi_job_state;
+typedef enum trdi_job_state { TRDI_JOB_NEW, TRDI_JOB_ENTERING, TRDI_JOB_QUEUED, TRDI_JOB_RUNNING, TRDI_JOB_DONE } trdi_job_state;
 
 typedef struct trdi_scheduler trdi_scheduler;
 struct trdi_job;
@@ -68,12 +70,18 @@ typedef struct trdi_job {
     int64_t         deadline_ns; /**< of trdi_now_ns(); 0 = none. Past it the job ends with TRD_E_TIMEOUT: at once in the backlog, else within a step */
     int64_t         cost;      /**< estimate of the work in any one unit, such as tokens; 0 counts as 1. What speeds are measured in */
     struct trdi_job *next, *previous; /**< private to the scheduler, and to the executor while RUNNING */
+    struct {
+        struct trdi_job *child, *next, *previous;
+    } heap;                    /**< private: among the deadlines of waiting jobs */
+    struct trdi_submission *submission; /**< private: the thread that waits for its room, while ENTERING */
     trdi_scheduler *scheduler; /**< private; guarded by the call's mutex; NULL before submission and once DONE */
     uint64_t        sequence;  /**< private: place in the order of submission */
     int64_t         submitted_ns, admitted_ns; /**< private to the scheduler: when, by trdi_now_ns() */
+    int64_t         declined_ns; /**< private: since when it has been first in the backlog and left to another worker; 0 = not */
     int32_t         state;     /**< trdi_job_state; guarded by the scheduler's mutex, except that the owner may read it after the call ended */
     int32_t         worker;    /**< private: that runs it */
-    int32_t         n_attempts;/**< private: workers that failed with it */
+    int32_t         n_attempts;/**< private: times that a worker failed with it */
+    uint64_t        failed_on; /**< private: bit w: worker w, modulo 64, failed with it */
     bool            refused;   /**< private: a worker had no room for it */
     bool            ended;     /**< guarded by the call's mutex: status and error are valid */
     atomic_bool     cancel;    /**< set by trdi_job_cancel(); executors look at it between steps */
@@ -109,12 +117,15 @@ typedef struct trdi_executor_ops {
     void (*close)(void *executor);
 } trdi_executor_ops;
 
+/** Workers of one scheduler. */
+enum { TRDI_MAX_WORKERS = 4096 };
+
 typedef struct trdi_worker_setup {
     const trdi_executor_ops *ops;
     /** Make the executor, on the worker's thread. Called again after its device failed. */
     trd_status (*open)(void *context, const trdi_worker_info *worker, void **executor);
     void   *context;           /**< borrowed until trdi_scheduler_destroy() */
-    int32_t n_workers;         /**< >= 1 */
+    int32_t n_workers;         /**< 1 .. TRDI_MAX_WORKERS */
     const char *const *names;  /**< [n_workers] of their devices, borrowed likewise; NULL = "" */
     int64_t max_queued;        /**< 0 = unbounded; else the submitting thread blocks while so many jobs wait */
     const struct trdi_policy *policy; /**< NULL = the first of trdi_policies */
@@ -140,8 +151,9 @@ typedef enum trdi_when_full { TRDI_WHEN_FULL_BLOCK, TRDI_WHEN_FULL_REFUSE } trdi
  * Put n jobs into the backlog, in order; blocks while it is full, or refuses them all. jobs[i]->call->n_pending grows by one each, before the
  * first of them can run. A job cancelled before it found room ends with TRD_E_CANCELLED. Never waits for a computing worker but for room.
  *
- * @return TRD_OK; TRD_E_STATE when the scheduler is being destroyed, TRD_E_BUSY when refused, TRD_E_DEVICE when every worker's device has failed
- *         (with the reason): no job was touched
+ * @return TRD_OK; TRD_E_INVALID for a priority out of range, TRD_E_STATE when the scheduler is being destroyed, TRD_E_BUSY when refused, TRD_E_DEVICE
+ *         when every worker's device has failed (with the reason), TRD_E_MEMORY when there are deadlines and no thread can be started to watch
+ *         them: no job was touched
  */
 trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_when_full when_full);
 /** Ask for the job's end: waiting jobs end at once with TRD_E_CANCELLED, running ones within a step. Any thread, any state, the scheduler gone too. */

@@ -1,13 +1,15 @@
 /*
- * sched_job.c: the backlog and the life of a job. Who moves a job on is decided by its state under the scheduler's mutex:
- * NEW -> QUEUED or DONE by the submitting thread, QUEUED -> DONE by who cancels, QUEUED -> RUNNING -> QUEUED or DONE by a worker.
+ * sched_job.c: the life of a job. Who moves a job on is decided by its state under the scheduler's mutex: NEW -> ENTERING, QUEUED or DONE by
+ * the submitting thread, ENTERING -> QUEUED by who makes room, ENTERING or QUEUED -> DONE by who cancels, by the timer, and by the last
+ * worker to retire, QUEUED -> RUNNING -> QUEUED or DONE by a worker. Who makes it DONE publishes it.
  */
 #include <assert.h>
 #include <string.h>
 
 #include "sched/sched_private.h"
 
-static const char CANCELLED_TEXT[] = "the job was cancelled before it ran";
+const char trdi_cancelled_text[] = "the job was cancelled before it ran";
+const char trdi_expired_text[] = "the job's time was over before it ran";
 
 /* Status and text of a job that nobody else looks at yet. */
 static void set_result(trdi_job *job, trd_status status, const char *text)
@@ -39,116 +41,232 @@ static void publish(trdi_job *job)
     if (ended != NULL) ended(call, job);
 }
 
-/* Needs the scheduler's mutex. */
-static void finish_locked(trdi_scheduler *scheduler, trdi_job *job)
+void trdi_publish_ended(trdi_ended *ended)
 {
+    while (ended->first != NULL) {
+        trdi_job *const job = ended->first;
+        ended->first = job->next;
+        job->next = NULL;
+        publish(job);
+    }
+}
+
+static void count_end(trdi_scheduler_counters *counters, trd_status status)
+{
+    if (status == TRD_OK) counters->n_succeeded++;
+    else if (status == TRD_E_CANCELLED) counters->n_cancelled++;
+    else if (status == TRD_E_TIMEOUT) counters->n_expired++;
+    else counters->n_failed++;
+}
+
+void trdi_job_finish_locked(trdi_scheduler *scheduler, trdi_job *job, trd_status status)
+{
+    if (job->state == TRDI_JOB_RUNNING) trdi_worker_note_end_locked(scheduler, job, status);
     job->state = TRDI_JOB_DONE;
     scheduler->n_unfinished--;
+    scheduler->cost_unfinished -= trdi_job_cost(job);
+    count_end(&scheduler->counters, status);
+    /* Idle workers that left a job to others think again; and the last end of all lets workers stop. */
+    if (scheduler->n_idle > 0 && (scheduler->backlog.n > 0 || trdi_is_over_locked(scheduler))) trdi_cond_broadcast(&scheduler->work);
+}
+
+void trdi_job_end_locked(trdi_scheduler *scheduler, trdi_job *job, trd_status status, const char *text, trdi_ended *ended)
+{
+    set_result(job, status, text);
+    trdi_job_finish_locked(scheduler, job, status);
+    job->next = ended->first;
+    ended->first = job;
 }
 
 static bool is_full(const trdi_scheduler *scheduler)
 {
     const int64_t limit = scheduler->setup.max_queued;
-    return limit > 0 && scheduler->n_queued + scheduler->n_offered >= limit;
+    return limit > 0 && scheduler->backlog.n + scheduler->n_offered >= limit;
 }
 
-/* Put a job where its sequence belongs: new ones at the end, refused ones at or near the start. */
-static void insert(trdi_scheduler *scheduler, trdi_job *job)
+/* The job waits no longer for room. */
+static void leave_entrance(trdi_scheduler *scheduler, trdi_job *job)
 {
-    trdi_job **place = &scheduler->head;
-    if (scheduler->tail != NULL && scheduler->tail->sequence < job->sequence) place = &scheduler->tail->next;
-    while (*place != NULL && (*place)->sequence < job->sequence) place = &(*place)->next;
-    job->next = *place;
-    *place = job;
-    if (job->next == NULL) scheduler->tail = job;
+    trdi_backlog_remove(&scheduler->entering, job);
+    trdi_submission *const submission = job->submission;
+    job->submission = NULL;
+    if (--submission->n_entering == 0) trdi_cond_broadcast(&scheduler->space);
+}
+
+void trdi_let_in_locked(trdi_scheduler *scheduler)
+{
+    int64_t n = 0;
+    for (; scheduler->entering.n > 0 && !is_full(scheduler); n++) {
+        trdi_job *const job = trdi_backlog_first(&scheduler->entering);
+        leave_entrance(scheduler, job);
+        job->state = TRDI_JOB_QUEUED;
+        trdi_backlog_append(&scheduler->backlog, job);
+    }
+    if (n > 0 && scheduler->n_idle > 0) trdi_cond_broadcast(&scheduler->work);
+}
+
+/* The timer must know of a deadline that comes before the others. */
+static void watch_deadline(trdi_scheduler *scheduler, trdi_job *job)
+{
+    if (job->deadline_ns == 0) return;
+    trdi_deadlines_insert(&scheduler->deadlines, job);
+    if (scheduler->deadlines.first == job) trdi_cond_signal(&scheduler->timer);
+}
+
+void trdi_job_take_out_locked(trdi_scheduler *scheduler, trdi_job *job)
+{
+    if (job->deadline_ns != 0) trdi_deadlines_remove(&scheduler->deadlines, job);
+    if (job->state == TRDI_JOB_ENTERING) leave_entrance(scheduler, job);
+    else trdi_backlog_remove(&scheduler->backlog, job);
+}
+
+void trdi_job_wait_again_locked(trdi_scheduler *scheduler, trdi_job *job)
+{
     job->state = TRDI_JOB_QUEUED;
-    scheduler->n_queued++;
-    trdi_cond_signal(&scheduler->work);
+    trdi_backlog_put_back(&scheduler->backlog, job);
+    watch_deadline(scheduler, job);
+    if (scheduler->n_idle > 0) trdi_cond_broadcast(&scheduler->work);
 }
 
-static void take_out(trdi_scheduler *scheduler, trdi_job *job)
+void trdi_end_waiting_locked(trdi_scheduler *scheduler, trd_status status, const char *text, trdi_ended *ended)
 {
-    trdi_job *before = NULL;
-    for (trdi_job *j = scheduler->head; j != job; j = j->next) before = j;
-    if (before == NULL) scheduler->head = job->next;
-    else before->next = job->next;
-    if (scheduler->tail == job) scheduler->tail = before;
-    job->next = NULL;
-    scheduler->n_queued--;
+    for (;;) {
+        trdi_job *job = trdi_backlog_first(&scheduler->backlog);
+        if (job == NULL) job = trdi_backlog_first(&scheduler->entering);
+        if (job == NULL) return;
+        trdi_job_take_out_locked(scheduler, job);
+        trdi_job_end_locked(scheduler, job, status, text, ended);
+    }
 }
 
-/* By its owner, or with all others. */
-static bool is_cancelled(const trdi_job *job)
+bool trdi_job_is_cancelled(const trdi_job *job)
 {
     return atomic_load(&job->cancel) || atomic_load(&job->scheduler->abort);
 }
 
-/* One job into the backlog, as soon as there is room. Needs the scheduler's mutex. @return false if it was cancelled before */
-static bool enqueue_locked(trdi_scheduler *scheduler, trdi_job *job)
+bool trdi_job_is_expired(const trdi_job *job)
 {
-    while (is_full(scheduler) && !is_cancelled(job)) trdi_cond_wait(&scheduler->space, &scheduler->mutex);
-    if (is_cancelled(job)) {
-        finish_locked(scheduler, job);
-        return false;
-    }
-    job->sequence = scheduler->n_sequenced++;
-    insert(scheduler, job);
-    return true;
+    return job->deadline_ns != 0 && trdi_now_ns() >= job->deadline_ns;
 }
 
-/* Jobs that find room together come into the backlog together: a worker meets all of them. */
+/* One job gets in line; or it ends, as it was cancelled before, is too late, or all workers have retired meanwhile. */
+static void line_up(trdi_scheduler *scheduler, trdi_job *job, trdi_submission *submission, trdi_ended *ended)
+{
+    scheduler->cost_unfinished += trdi_job_cost(job);
+    if (trdi_job_is_cancelled(job)) {
+        trdi_job_end_locked(scheduler, job, TRD_E_CANCELLED, trdi_cancelled_text, ended);
+    } else if (trdi_job_is_expired(job)) {
+        trdi_job_end_locked(scheduler, job, TRD_E_TIMEOUT, trdi_expired_text, ended);
+    } else if (scheduler->n_retired == scheduler->setup.n_workers) {
+        trdi_job_end_locked(scheduler, job, TRD_E_DEVICE, scheduler->reason, ended);
+    } else {
+        job->sequence = scheduler->n_sequenced++;
+        job->state = TRDI_JOB_ENTERING;
+        job->submission = submission;
+        submission->n_entering++;
+        trdi_backlog_append(&scheduler->entering, job);
+        watch_deadline(scheduler, job);
+    }
+}
+
+/* Jobs that find room together come into the backlog together: a worker meets all of them. The others are let in by who makes room. */
 static void enqueue(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n)
 {
+    trdi_submission submission = { .n_entering = 0 };
+    trdi_ended ended = { .first = NULL };
     trdi_mutex_lock(&scheduler->mutex);
-    for (size_t i = 0; i < n; i++) {
-        if (enqueue_locked(scheduler, jobs[i])) continue;
+    for (size_t i = 0; i < n; i++) line_up(scheduler, jobs[i], &submission, &ended);
+    trdi_let_in_locked(scheduler);
+    if (ended.first != NULL) {
         trdi_mutex_unlock(&scheduler->mutex);
-        set_result(jobs[i], TRD_E_CANCELLED, CANCELLED_TEXT);
-        publish(jobs[i]);
+        trdi_publish_ended(&ended);
         trdi_mutex_lock(&scheduler->mutex);
     }
+    while (submission.n_entering > 0) trdi_cond_wait(&scheduler->space, &scheduler->mutex);
     trdi_mutex_unlock(&scheduler->mutex);
+}
+
+/* Is there a reason not to take n jobs? The text is set without the lock. */
+static trd_status refuse(trdi_scheduler *scheduler, size_t n, trdi_when_full when_full, int64_t *waiting, char *reason)
+{
+    if (scheduler->closing) return TRD_E_STATE;
+    if (scheduler->n_retired == scheduler->setup.n_workers) {
+        memcpy(reason, scheduler->reason, TRDI_ERROR_BYTES);
+        return TRD_E_DEVICE;
+    }
+    const int64_t limit = scheduler->setup.max_queued;
+    *waiting = scheduler->backlog.n + scheduler->n_offered + scheduler->entering.n;
+    return when_full == TRDI_WHEN_FULL_REFUSE && limit > 0 && *waiting + (int64_t)n > limit ? TRD_E_BUSY : TRD_OK;
 }
 
 static trd_status enter_submit(trdi_scheduler *scheduler, size_t n, trdi_when_full when_full)
 {
+    int64_t waiting = 0;
+    char reason[TRDI_ERROR_BYTES];
     trdi_mutex_lock(&scheduler->mutex);
-    const bool closing = scheduler->closing;
-    const int64_t limit = scheduler->setup.max_queued, waiting = scheduler->n_queued + scheduler->n_offered;
-    const bool refused = when_full == TRDI_WHEN_FULL_REFUSE && limit > 0 && waiting + (int64_t)n > limit;
-    if (!closing && !refused) {
+    const trd_status status = refuse(scheduler, n, when_full, &waiting, reason);
+    if (status == TRD_OK) {
         scheduler->n_submitting++;
         scheduler->n_unfinished += (int64_t)n;
+        scheduler->counters.n_submitted += (int64_t)n;
     }
     trdi_mutex_unlock(&scheduler->mutex);
-    if (closing) return trdi_fail(TRD_E_STATE, "%zu jobs submitted to workers that are being stopped", n);
-    if (refused) {
-        return trdi_fail(TRD_E_BUSY, "no room for %zu jobs: %lld of %lld wait already", n, (long long)waiting, (long long)limit);
+    if (status == TRD_E_STATE) return trdi_fail(status, "%zu jobs submitted to workers that are being stopped", n);
+    if (status == TRD_E_DEVICE) return trdi_fail(status, "no worker is left: %s", reason);
+    if (status == TRD_E_BUSY) {
+        return trdi_fail(status, "no room for %zu jobs: %lld of %lld wait already", n, (long long)waiting, (long long)scheduler->setup.max_queued);
     }
     return TRD_OK;
 }
 
-static void leave_submit(trdi_scheduler *scheduler)
+/* @param n_undone  jobs that were not submitted after all */
+static void leave_submit(trdi_scheduler *scheduler, size_t n_undone)
 {
     trdi_mutex_lock(&scheduler->mutex);
     scheduler->n_submitting--;
-    if (scheduler->closing && scheduler->n_submitting == 0) trdi_cond_broadcast(&scheduler->work);
+    scheduler->n_unfinished -= (int64_t)n_undone;
+    scheduler->counters.n_submitted -= (int64_t)n_undone;
+    if (trdi_is_over_locked(scheduler)) trdi_cond_broadcast(&scheduler->work);
     trdi_mutex_unlock(&scheduler->mutex);
+}
+
+/* Also tells whether there are deadlines. */
+static trd_status check_jobs(trdi_job *const *jobs, size_t n, bool *has_deadlines)
+{
+    *has_deadlines = false;
+    for (size_t i = 0; i < n; i++) {
+        const int32_t priority = jobs[i]->priority;
+        if (priority < TRDI_MIN_PRIORITY || priority > TRDI_MAX_PRIORITY) {
+            return trdi_fail(TRD_E_INVALID, "priority of job %zu is %d, must be %d to %d", i, (int)priority, (int)TRDI_MIN_PRIORITY,
+                             (int)TRDI_MAX_PRIORITY);
+        }
+        if (jobs[i]->deadline_ns != 0) *has_deadlines = true;
+    }
+    return TRD_OK;
 }
 
 trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_when_full when_full)
 {
+    bool has_deadlines;
+    TRDI_TRY(check_jobs(jobs, n, &has_deadlines));
     TRDI_TRY(enter_submit(scheduler, n, when_full));
+    const trd_status status = has_deadlines ? trdi_timer_need(scheduler) : TRD_OK;
+    if (status != TRD_OK) {
+        leave_submit(scheduler, n);
+        return status;
+    }
+    const int64_t now = trdi_now_ns();
     for (size_t i = 0; i < n; i++) {
         trdi_job *const job = jobs[i];
         trdi_mutex_lock(&job->call->mutex);
         assert(job->scheduler == NULL && job->state == TRDI_JOB_NEW);
         job->scheduler = scheduler;
+        job->submitted_ns = now;
         job->call->n_pending++;
         trdi_mutex_unlock(&job->call->mutex);
     }
     enqueue(scheduler, jobs, n);
-    leave_submit(scheduler);
+    leave_submit(scheduler, 0);
     return TRD_OK;
 }
 
@@ -160,41 +278,24 @@ void trdi_job_cancel(trdi_job *job)
     trdi_scheduler *const scheduler = job->scheduler;
     bool waited = false;
     if (scheduler != NULL) {
-        /* It cannot go away here: a job that is not published keeps a worker or a submitting thread alive, and publishing needs
-           the mutex that we hold. */
+        /* It cannot go away here: a job that is not published keeps a worker, the timer or a submitting thread alive, and publishing
+           needs the mutex that we hold. */
         trdi_mutex_lock(&scheduler->mutex);
-        waited = job->state == TRDI_JOB_QUEUED;
+        waited = job->state == TRDI_JOB_ENTERING || job->state == TRDI_JOB_QUEUED;
         if (waited) {
-            take_out(scheduler, job);
-            finish_locked(scheduler, job);
+            trdi_job_take_out_locked(scheduler, job);
+            trdi_job_finish_locked(scheduler, job, TRD_E_CANCELLED);
+            trdi_let_in_locked(scheduler);
         }
-        /* Room for another; or it is this very job that waits for room. */
-        trdi_cond_broadcast(&scheduler->space);
         trdi_mutex_unlock(&scheduler->mutex);
     }
     if (waited) {
-        set_result(job, TRD_E_CANCELLED, CANCELLED_TEXT);
+        set_result(job, TRD_E_CANCELLED, trdi_cancelled_text);
         publish_locked(job);
     }
     void (*const ended)(trdi_call *, trdi_job *) = waited ? call->ended : NULL;
     trdi_mutex_unlock(&call->mutex);
     if (ended != NULL) ended(call, job);
-}
-
-void trdi_backlog_cancel_all(trdi_scheduler *scheduler)
-{
-    for (;;) {
-        trdi_mutex_lock(&scheduler->mutex);
-        trdi_job *const job = scheduler->head;
-        if (job != NULL) {
-            take_out(scheduler, job);
-            finish_locked(scheduler, job);
-        }
-        trdi_mutex_unlock(&scheduler->mutex);
-        if (job == NULL) return;
-        set_result(job, TRD_E_CANCELLED, CANCELLED_TEXT);
-        publish(job);
-    }
 }
 
 void trdi_job_complete(trdi_job *job, trd_status status, const char *text)
@@ -204,58 +305,8 @@ void trdi_job_complete(trdi_job *job, trd_status status, const char *text)
     set_result(job, status, text);
     trdi_mutex_lock(&scheduler->mutex);
     assert(job->state == TRDI_JOB_RUNNING);
-    finish_locked(scheduler, job);
+    if (status == TRD_OK) scheduler->workers[job->worker].n_failures = 0;
+    trdi_job_finish_locked(scheduler, job, status);
     trdi_mutex_unlock(&scheduler->mutex);
-    publish(job);
-}
-
-/* A busy worker leaves to the others what exceeds its equal share, unless one of them has already refused the job. */
-static bool should_take(const trdi_scheduler *scheduler, int64_t n_active)
-{
-    if (scheduler->head == NULL) return false;
-    const int64_t n_workers = scheduler->setup.n_workers;
-    const int64_t share = (scheduler->n_unfinished + n_workers - 1) / n_workers;
-    return n_active < share || scheduler->head->refused;
-}
-
-trdi_job *trdi_backlog_take(trdi_scheduler *scheduler, int64_t n_active)
-{
-    trdi_mutex_lock(&scheduler->mutex);
-    while (n_active == 0 && scheduler->head == NULL && !(scheduler->closing && scheduler->n_submitting == 0))
-        trdi_cond_wait(&scheduler->work, &scheduler->mutex);
-    trdi_job *job = NULL;
-    if (should_take(scheduler, n_active)) {
-        job = scheduler->head;
-        take_out(scheduler, job);
-        job->state = TRDI_JOB_RUNNING;
-        scheduler->n_offered++;
-    }
-    trdi_mutex_unlock(&scheduler->mutex);
-    return job;
-}
-
-void trdi_backlog_taken(trdi_scheduler *scheduler)
-{
-    trdi_mutex_lock(&scheduler->mutex);
-    scheduler->n_offered--;
-    trdi_cond_broadcast(&scheduler->space);
-    trdi_mutex_unlock(&scheduler->mutex);
-}
-
-void trdi_backlog_put_back(trdi_scheduler *scheduler, trdi_job *job)
-{
-    trdi_mutex_lock(&scheduler->mutex);
-    scheduler->n_offered--;
-    const bool cancelled = is_cancelled(job);
-    if (cancelled) {
-        finish_locked(scheduler, job);
-        trdi_cond_broadcast(&scheduler->space);
-    } else {
-        job->refused = true;
-        insert(scheduler, job);
-    }
-    trdi_mutex_unlock(&scheduler->mutex);
-    if (!cancelled) return;
-    set_result(job, TRD_E_CANCELLED, CANCELLED_TEXT);
     publish(job);
 }

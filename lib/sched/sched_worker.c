@@ -1,20 +1,39 @@
-/* sched_worker.c: the loop of one worker thread: admit what the executor accepts, step, until told to stop and nothing is left. */
+/*
+ * sched_worker.c: the loop of one worker thread: admit what the executor accepts, step, until told to stop and nothing is left. When the device
+ * fails, the jobs are given back and the executor is made anew; after several failures in a row the worker retires.
+ */
 #include <string.h>
 
 #include "core/log.h"
 #include "sched/sched_private.h"
 
-/* Make the executor and report to trdi_scheduler_create(). */
+enum {
+    MAX_FAILURES = 3,          /* of its device in a row, opening included, before a worker retires */
+    REOPEN_PAUSE_MS = 50       /* before it is opened again at once after it failed to */
+};
+
+/* What this thread failed with last. */
+static void keep_error(trdi_worker *worker)
+{
+    const char *const text = trd_last_error();
+    const size_t length = strnlen(text, sizeof worker->error - 1);
+    memcpy(worker->error, text, length);
+    worker->error[length] = '\0';
+}
+
 static bool open_executor(trdi_worker *worker)
 {
-    trdi_scheduler *const scheduler = worker->scheduler;
-    const trdi_worker_setup *const setup = &scheduler->setup;
+    const trdi_worker_setup *const setup = &worker->scheduler->setup;
     worker->status = setup->open(setup->context, &worker->info, &worker->executor);
-    const bool open = worker->status == TRD_OK;
-    if (!open) {
-        const char *const text = trd_last_error();
-        memcpy(worker->error, text, strnlen(text, sizeof worker->error - 1));
-    }
+    if (worker->status != TRD_OK) keep_error(worker);
+    return worker->status == TRD_OK;
+}
+
+/* Make the executor and report to trdi_scheduler_create(). */
+static bool open_first(trdi_worker *worker)
+{
+    trdi_scheduler *const scheduler = worker->scheduler;
+    const bool open = open_executor(worker);
     trdi_mutex_lock(&scheduler->mutex);
     scheduler->n_opened++;
     trdi_cond_signal(&scheduler->opened);
@@ -25,26 +44,25 @@ static bool open_executor(trdi_worker *worker)
 /* Offer a job that was taken from the backlog. @return false when the executor has no room for more */
 static bool offer(trdi_worker *worker, trdi_job *job)
 {
-    trdi_scheduler *const scheduler = worker->scheduler;
-    const trdi_executor_ops *const ops = scheduler->setup.ops;
+    const trdi_executor_ops *const ops = worker->scheduler->setup.ops;
     bool accepted = false;
     const trd_status status = ops->admit(worker->executor, job, &accepted);
     if (status != TRD_OK) {
-        trdi_backlog_taken(scheduler);
+        trdi_worker_took(worker);
         trdi_job_complete(job, status, trd_last_error());
         return true;
     }
     if (accepted) {
-        trdi_backlog_taken(scheduler);
+        trdi_worker_took(worker);
         return true;
     }
     if (ops->n_active(worker->executor) == 0) {
         /* Nothing will end that could make room: waiting would be forever. */
-        trdi_backlog_taken(scheduler);
+        trdi_worker_took(worker);
         trdi_job_complete(job, TRD_E_INTERNAL, "a worker without jobs has no room for this job");
         return true;
     }
-    trdi_backlog_put_back(scheduler, job);
+    trdi_worker_refused(worker, job);
     return false;
 }
 
@@ -54,31 +72,92 @@ static bool admit_jobs(trdi_worker *worker)
     const trdi_executor_ops *const ops = worker->scheduler->setup.ops;
     for (;;) {
         const int64_t n_active = ops->n_active(worker->executor);
-        trdi_job *const job = trdi_backlog_take(worker->scheduler, n_active);
+        trdi_job *const job = trdi_worker_take(worker, n_active);
         if (job == NULL) return n_active > 0;
         if (!offer(worker, job)) return true;
     }
 }
 
-static void step(trdi_worker *worker)
+/* Jobs that an executor gives back, linked by next. */
+static void collect(void *list, trdi_job *job)
+{
+    trdi_job **const first = list;
+    job->next = *first;
+    *first = job;
+}
+
+/* The device failed: its jobs go back, the executor goes. */
+static void give_up_executor(trdi_worker *worker)
 {
     const trdi_executor_ops *const ops = worker->scheduler->setup.ops;
+    trdi_log(TRD_LOG_ERROR, "worker %d: its device failed, with %lld jobs: %s", (int)worker->index, (long long)ops->n_active(worker->executor),
+             worker->error);
+    trdi_job *jobs = NULL;
+    ops->release(worker->executor, collect, &jobs);
+    trdi_worker_failed(worker, jobs);
+    ops->close(worker->executor);
+    worker->executor = NULL;
+}
+
+/* @return false when the device failed and the executor is gone */
+static bool step(trdi_worker *worker)
+{
+    const trdi_executor_ops *const ops = worker->scheduler->setup.ops;
+    const int64_t start_ns = trdi_now_ns();
     const trd_status status = ops->step(worker->executor);
-    if (status == TRD_OK) return;
-    /* evict() may fail something itself, and so change this thread's text. */
-    char text[TRDI_ERROR_BYTES] = "";
-    memcpy(text, trd_last_error(), strnlen(trd_last_error(), sizeof text - 1));
+    trdi_worker_note_step(worker, trdi_now_ns() - start_ns);
+    if (status == TRD_OK) return true;
+    keep_error(worker);
+    if (status == TRD_E_DEVICE) {
+        give_up_executor(worker);
+        return false;
+    }
     trdi_log(TRD_LOG_ERROR, "worker %d: a step failed, its %lld jobs end: %s", (int)worker->index,
-             (long long)ops->n_active(worker->executor), text);
-    ops->evict(worker->executor, status, text);
+             (long long)ops->n_active(worker->executor), worker->error);
+    ops->evict(worker->executor, status, worker->error);
+    return true;
+}
+
+/* Wait before a device is tried again. @return false when there is nothing left to do */
+static bool pause_before(trdi_scheduler *scheduler, bool tried)
+{
+    const int64_t until_ns = trdi_now_ns() + (tried ? (int64_t)REOPEN_PAUSE_MS * 1000000 : 0);
+    trdi_mutex_lock(&scheduler->mutex);
+    while (!trdi_is_over_locked(scheduler) && trdi_now_ns() < until_ns) {
+        scheduler->n_idle++;
+        (void)trdi_cond_wait_until(&scheduler->work, &scheduler->mutex, until_ns);
+        scheduler->n_idle--;
+    }
+    const bool over = trdi_is_over_locked(scheduler);
+    trdi_mutex_unlock(&scheduler->mutex);
+    return !over;
+}
+
+/* After a failure. @return false when the thread is to end: retired, or with nothing left to do */
+static bool reopen(trdi_worker *worker)
+{
+    for (bool tried = false; ++worker->n_failures < MAX_FAILURES; tried = true) {
+        if (!pause_before(worker->scheduler, tried)) return false;
+        if (!open_executor(worker)) continue;
+        trdi_log(TRD_LOG_WARNING, "worker %d: its device was opened again", (int)worker->index);
+        trdi_worker_recovered(worker);
+        return true;
+    }
+    trdi_log(TRD_LOG_ERROR, "worker %d retires, its device failed %d times in a row: %s", (int)worker->index, (int)worker->n_failures,
+             worker->error);
+    trdi_worker_retired(worker);
+    return false;
 }
 
 void *trdi_worker_main(void *argument)
 {
     trdi_worker *const worker = argument;
-    if (!open_executor(worker)) return NULL;
-    while (admit_jobs(worker))
-        if (worker->scheduler->setup.ops->n_active(worker->executor) > 0) step(worker);
-    worker->scheduler->setup.ops->close(worker->executor);
+    if (!open_first(worker)) return NULL;
+    const trdi_executor_ops *const ops = worker->scheduler->setup.ops;
+    while (admit_jobs(worker)) {
+        if (ops->n_active(worker->executor) == 0 || step(worker)) continue;
+        if (!reopen(worker)) return NULL;
+    }
+    ops->close(worker->executor);
     return NULL;
 }

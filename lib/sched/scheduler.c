@@ -7,22 +7,25 @@
 static trd_status init_locks(trdi_scheduler *scheduler)
 {
     TRDI_TRY(trdi_mutex_init(&scheduler->mutex));
-    trdi_cond *const conditions[] = { &scheduler->work, &scheduler->space, &scheduler->opened };
-    for (int i = 0; i < 3; i++) {
-        const trd_status status = trdi_cond_init(conditions[i]);
-        if (status == TRD_OK) continue;
-        while (i-- > 0) trdi_cond_destroy(conditions[i]);
-        trdi_mutex_destroy(&scheduler->mutex);
-        return status;
-    }
-    return TRD_OK;
+    trd_status status = trdi_mutex_init(&scheduler->timer_mutex);
+    trdi_cond *const conditions[] = { &scheduler->work, &scheduler->space, &scheduler->opened, &scheduler->timer };
+    int n = 0;
+    while (status == TRD_OK && n < 4)
+        if ((status = trdi_cond_init(conditions[n])) == TRD_OK) n++;
+    if (status == TRD_OK) return TRD_OK;
+    while (n-- > 0) trdi_cond_destroy(conditions[n]);
+    trdi_mutex_destroy(&scheduler->timer_mutex);
+    trdi_mutex_destroy(&scheduler->mutex);
+    return status;
 }
 
 static void destroy_locks(trdi_scheduler *scheduler)
 {
+    trdi_cond_destroy(&scheduler->timer);
     trdi_cond_destroy(&scheduler->opened);
     trdi_cond_destroy(&scheduler->space);
     trdi_cond_destroy(&scheduler->work);
+    trdi_mutex_destroy(&scheduler->timer_mutex);
     trdi_mutex_destroy(&scheduler->mutex);
 }
 
@@ -34,19 +37,28 @@ static void stop(trdi_scheduler *scheduler, int32_t n)
     trdi_cond_broadcast(&scheduler->work);
     trdi_mutex_unlock(&scheduler->mutex);
     for (int32_t i = 0; i < n; i++) trdi_thread_join(scheduler->workers[i].thread);
+    trdi_timer_stop(scheduler);
     destroy_locks(scheduler);
+    trdi_free(scheduler->views);
     trdi_free(scheduler);
 }
 
-static trd_status start_worker(trdi_scheduler *scheduler, int32_t i)
+static void init_workers(trdi_scheduler *scheduler)
 {
-    trdi_worker *const worker = &scheduler->workers[i];
-    worker->scheduler = scheduler;
-    worker->index = i;
-    const char *const *names = scheduler->setup.names;
-    worker->info = (trdi_worker_info){ .index = i, .name = names != NULL ? names[i] : "", .abort = &scheduler->abort };
+    const char *const *const names = scheduler->setup.names;
+    for (int32_t i = 0; i < scheduler->setup.n_workers; i++) {
+        trdi_worker *const worker = &scheduler->workers[i];
+        worker->scheduler = scheduler;
+        worker->index = i;
+        worker->info = (trdi_worker_info){ .index = i, .name = names != NULL && names[i] != NULL ? names[i] : "", .abort = &scheduler->abort };
+    }
+    trdi_views_init(scheduler);
+}
+
+static trd_status start_worker(trdi_worker *worker)
+{
     char name[16];
-    (void)snprintf(name, sizeof name, "treadle-%d", (int)(i % 1000));
+    (void)snprintf(name, sizeof name, "treadle-%d", (int)(worker->index % 1000));
     return trdi_thread_start(&worker->thread, name, trdi_worker_main, worker);
 }
 
@@ -64,25 +76,54 @@ static trd_status wait_opened(trdi_scheduler *scheduler)
     return TRD_OK;
 }
 
-trd_status trdi_scheduler_create(const trdi_worker_setup *setup, trdi_scheduler **out)
+static trd_status check_setup(const trdi_worker_setup *setup)
 {
-    *out = NULL;
+    if (setup == NULL) return trdi_fail(TRD_E_INVALID, "setup of workers is NULL");
     const int32_t n = setup->n_workers;
-    if (n < 1) return trdi_fail(TRD_E_INVALID, "number of workers is %d, must be at least 1", (int)n);
+    if (n < 1 || n > TRDI_MAX_WORKERS)
+        return trdi_fail(TRD_E_INVALID, "number of workers is %d, must be 1 to %d", (int)n, (int)TRDI_MAX_WORKERS);
     if (setup->max_queued < 0)
         return trdi_fail(TRD_E_INVALID, "bound of the backlog is %lld, must not be negative", (long long)setup->max_queued);
+    const trdi_executor_ops *const ops = setup->ops;
+    if (ops == NULL || setup->open == NULL || ops->admit == NULL || ops->step == NULL || ops->n_active == NULL || ops->evict == NULL ||
+        ops->release == NULL || ops->close == NULL)
+        return trdi_fail(TRD_E_INVALID, "setup of %d workers: a function of the executor is NULL", (int)n);
+    if (setup->policy != NULL && setup->policy->should_take == NULL)
+        return trdi_fail(TRD_E_INVALID, "setup of %d workers: the policy has no function", (int)n);
+    return TRD_OK;
+}
 
+/* Memory and locks; no thread yet. */
+static trd_status make(const trdi_worker_setup *setup, trdi_scheduler **out)
+{
+    const int32_t n = setup->n_workers;
     const size_t bytes = sizeof(trdi_scheduler) + (size_t)n * sizeof(trdi_worker);
     trdi_scheduler *const scheduler = trdi_calloc(1, bytes);
     if (scheduler == NULL) return trdi_fail(TRD_E_MEMORY, "scheduler with %d workers: %zu bytes", (int)n, bytes);
     scheduler->setup = *setup;
-    trd_status status = init_locks(scheduler);
+    if (setup->policy == NULL) scheduler->setup.policy = trdi_policy_find(NULL);
+    scheduler->views = trdi_calloc((size_t)n, sizeof *scheduler->views);
+    const trd_status status = scheduler->views != NULL ? init_locks(scheduler)
+                                                       : trdi_fail(TRD_E_MEMORY, "scheduler with %d workers: out of memory", (int)n);
     if (status != TRD_OK) {
+        trdi_free(scheduler->views);
         trdi_free(scheduler);
         return status;
     }
+    init_workers(scheduler);
+    *out = scheduler;
+    return TRD_OK;
+}
+
+trd_status trdi_scheduler_create(const trdi_worker_setup *setup, trdi_scheduler **out)
+{
+    *out = NULL;
+    TRDI_TRY(check_setup(setup));
+    trdi_scheduler *scheduler = NULL;
+    TRDI_TRY(make(setup, &scheduler));
     int32_t n_started = 0;
-    while (n_started < n && (status = start_worker(scheduler, n_started)) == TRD_OK) n_started++;
+    trd_status status = TRD_OK;
+    while (n_started < setup->n_workers && (status = start_worker(&scheduler->workers[n_started])) == TRD_OK) n_started++;
     if (status == TRD_OK) status = wait_opened(scheduler);
     if (status != TRD_OK) {
         stop(scheduler, n_started);
@@ -98,9 +139,10 @@ void trdi_scheduler_stop(trdi_scheduler *scheduler)
     trdi_mutex_lock(&scheduler->mutex);
     scheduler->closing = true;
     trdi_cond_broadcast(&scheduler->work);
-    trdi_cond_broadcast(&scheduler->space);
+    trdi_ended ended = { .first = NULL };
+    trdi_end_waiting_locked(scheduler, TRD_E_CANCELLED, trdi_cancelled_text, &ended);
     trdi_mutex_unlock(&scheduler->mutex);
-    trdi_backlog_cancel_all(scheduler);
+    trdi_publish_ended(&ended);
 }
 
 void trdi_scheduler_destroy(trdi_scheduler *scheduler, trdi_ending ending)
@@ -108,12 +150,4 @@ void trdi_scheduler_destroy(trdi_scheduler *scheduler, trdi_ending ending)
     if (scheduler == NULL) return;
     if (ending == TRDI_CANCEL) trdi_scheduler_stop(scheduler);
     stop(scheduler, scheduler->setup.n_workers);
-}
-
-void trdi_scheduler_counts(trdi_scheduler *scheduler, int64_t *queued, int64_t *active)
-{
-    trdi_mutex_lock(&scheduler->mutex);
-    *queued = scheduler->n_queued;
-    *active = scheduler->n_unfinished;
-    trdi_mutex_unlock(&scheduler->mutex);
 }

@@ -78,7 +78,8 @@ static trd_status sleepy_step(void *executor)
     for (trdi_job **place = &e->jobs; *place != NULL;) {
         trdi_job *const job = *place;
         sleepy_job *const s = of(job);
-        const bool cancelled = atomic_load(&job->cancel) || atomic_load(e->abort);
+        const bool expired = job->deadline_ns != 0 && trdi_now_ns() >= job->deadline_ns;
+        const bool cancelled = expired || atomic_load(&job->cancel) || atomic_load(e->abort);
         if (!cancelled && s->fail_step) return trdi_fail(TRD_E_DEVICE, "alarm clock of job %d", s->order);
         if (!cancelled && s->gated && !atomic_load(&s->gate_open)) {
             place = &job->next;
@@ -91,7 +92,7 @@ static trd_status sleepy_step(void *executor)
         }
         *place = job->next;
         e->n_active--;
-        trdi_job_complete(job, cancelled ? TRD_E_CANCELLED : TRD_OK, cancelled ? "woken" : NULL);
+        trdi_job_complete(job, expired ? TRD_E_TIMEOUT : cancelled ? TRD_E_CANCELLED : TRD_OK, cancelled ? "woken" : NULL);
     }
     return TRD_OK;
 }
@@ -121,6 +122,7 @@ static void sleepy_release(void *executor, void (*give)(void *context, trdi_job 
         e->jobs = job->next;
         e->n_active--;
         of(job)->n_done = 0;
+        atomic_fetch_add(&e->plan->n_released, 1);
         give(context, job);
     }
 }

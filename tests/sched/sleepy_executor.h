@@ -25,7 +25,7 @@ typedef struct sleepy_plan {
     int64_t step_us;
     int     fail_open;         /* index of a worker that cannot open, -1 = none */
     bool    impossible;        /* refuses everything */
-    atomic_int n_open, n_closed, n_steps, n_admitted, n_evicted, max_active;
+    atomic_int n_open, n_closed, n_steps, n_admitted, n_evicted, n_released, max_active;
 } sleepy_plan;
 
 extern const trdi_executor_ops sleepy_ops;

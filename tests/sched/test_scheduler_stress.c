@@ -1,6 +1,6 @@
 /*
- * test_scheduler_stress.c: for two seconds, clients submit calls of jobs that may fail, while other threads cancel jobs of theirs at any
- * moment. Every job ends once, with a status that it may have; the last calls of each round outlive their scheduler.
+ * test_scheduler_stress.c: for two seconds, clients submit calls of jobs of all priorities that may fail or come too late, while other threads cancel
+ * jobs of theirs at any moment. Every job ends once, with a status that it may have; the last calls of each round outlive their scheduler.
  */
 #include <time.h>
 
@@ -33,6 +33,7 @@ typedef struct client {
     sleepy_job      jobs[MAX_JOBS];
     int             n_jobs;
     int64_t         n_submitted, n_ended[TRD_E_INTERNAL + 1];
+    bool            has_call;       /* submitted and not finished */
 } client;
 
 static void *cancel_at_random(void *argument)
@@ -55,7 +56,8 @@ static void expose(client *c, int n)
     trdi_mutex_unlock(&c->mutex);
 }
 
-static void submit_call(client *c)
+/* @return false when all workers have retired */
+static bool submit_call(client *c)
 {
     trdi_job *list[MAX_JOBS];
     c->n_jobs = 1 + below(&c->random, MAX_JOBS);
@@ -63,6 +65,9 @@ static void submit_call(client *c)
         const int fate = below(&c->random, 100);
         c->jobs[i] = (sleepy_job){
             .job.call = &c->call,
+            .job.priority = below(&c->random, 17) - 8,
+            .job.cost = below(&c->random, 30),
+            .job.deadline_ns = below(&c->random, 8) == 0 ? trdi_now_ns() + below(&c->random, 2000000) : 0,
             .n_steps = below(&c->random, 6),
             .fail_admit = fate < 3,
             .fail_step = fate == 50,
@@ -72,8 +77,16 @@ static void submit_call(client *c)
     }
     expose(c, c->n_jobs);
     if (below(&c->random, 4) == 0) trdi_job_cancel(list[0]);
-    CHECK_OK(trdi_scheduler_submit(c->scheduler, list, (size_t)c->n_jobs, TRDI_WHEN_FULL_BLOCK));
+    const trd_status status = trdi_scheduler_submit(c->scheduler, list, (size_t)c->n_jobs, TRDI_WHEN_FULL_BLOCK);
+    c->has_call = status == TRD_OK;
+    if (status == TRD_E_DEVICE) {
+        CHECK(strstr(trd_last_error(), "no worker is left: alarm clock of job ") != NULL);
+        CHECK_INT(list[0]->state, TRDI_JOB_NEW);
+        return false;
+    }
+    CHECK_OK(status);
     c->n_submitted += c->n_jobs;
+    return true;
 }
 
 /* Wait for the call, and check each job's end. */
@@ -82,6 +95,7 @@ static void finish_call(client *c)
     uint64_t n_notified = 0;
     while (!trdi_call_wait(&c->call, &n_notified)) {}
     expose(c, 0);
+    c->has_call = false;
     for (int i = 0; i < c->n_jobs; i++) {
         const sleepy_job *const s = &c->jobs[i];
         CHECK_INT(s->job.state, TRDI_JOB_DONE);
@@ -89,7 +103,8 @@ static void finish_call(client *c)
         const trd_status status = s->job.status;
         const bool cancelled = atomic_load(&s->job.cancel);
         CHECK(status == TRD_OK || status == TRD_E_DEVICE || (status == TRD_E_INVALID && s->fail_admit) ||
-              (status == TRD_E_CANCELLED && cancelled));
+              (status == TRD_E_CANCELLED && cancelled) || (status == TRD_E_TIMEOUT && s->job.deadline_ns <= trdi_now_ns()));
+        if (status == TRD_E_TIMEOUT) CHECK(s->job.deadline_ns != 0);
         if (status == TRD_OK) CHECK(!s->fail_admit && s->n_done == s->n_steps);
         CHECK((status == TRD_OK) == (s->job.error[0] == '\0'));
         c->n_ended[status]++;
@@ -100,7 +115,7 @@ static void *run_client(void *argument)
 {
     client *const c = argument;
     for (;;) {
-        submit_call(c);
+        if (!submit_call(c)) return NULL;
         if (atomic_load(&c->stop)) return NULL; /* this call is finished by the main thread */
         if (below(&c->random, 3) == 0) trdi_call_notify(&c->call);
         finish_call(c);
@@ -132,10 +147,15 @@ static void run_round(uint64_t *random, int64_t totals[])
     (void)nanosleep(&duration, NULL);
     for (int i = 0; i < n_clients; i++) atomic_store(&clients[i].stop, true);
     for (int i = 0; i < n_clients; i++) trdi_thread_join(threads[i]);
+    trdi_scheduler_counters counters;
+    trdi_scheduler_get_counters(scheduler, &counters);
+    const int64_t n_over = counters.n_succeeded + counters.n_failed + counters.n_cancelled + counters.n_expired;
+    CHECK(n_over <= counters.n_submitted && n_over + n_clients * MAX_JOBS >= counters.n_submitted);
     trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     CHECK_INT(plan.n_open, plan.n_closed);
     for (int i = 0; i < n_clients; i++) {
-        finish_call(&clients[i]);
+        if (clients[i].has_call) finish_call(&clients[i]);
+        expose(&clients[i], 0);
         atomic_store(&clients[i].gone, true);
         trdi_thread_join(cancellers[i]);
         int64_t n_ended = 0;
@@ -159,8 +179,9 @@ int main(void)
     const int64_t end = trdi_now_ns() + INT64_C(2000000000);
     int n_rounds = 0;
     for (; trdi_now_ns() < end; n_rounds++) run_round(&random, totals);
-    printf("%d rounds: %" PRId64 " jobs succeeded, %" PRId64 " cancelled, %" PRId64 " refused, %" PRId64 " lost in a failed step\n",
-           n_rounds, totals[TRD_OK], totals[TRD_E_CANCELLED], totals[TRD_E_INVALID], totals[TRD_E_DEVICE]);
+    printf("%d rounds: %" PRId64 " jobs succeeded, %" PRId64 " cancelled, %" PRId64 " refused, %" PRId64 " lost in a failed step, %" PRId64
+           " too late\n",
+           n_rounds, totals[TRD_OK], totals[TRD_E_CANCELLED], totals[TRD_E_INVALID], totals[TRD_E_DEVICE], totals[TRD_E_TIMEOUT]);
     CHECK(totals[TRD_OK] > 0 && totals[TRD_E_CANCELLED] > 0);
     return 0;
 }
