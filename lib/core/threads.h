@@ -21,6 +21,7 @@ trd_status trdi_cond_init(trdi_cond *cond);
 static inline void trdi_mutex_destroy(trdi_mutex *mutex) { (void)pthread_mutex_destroy(mutex); }
 static inline void trdi_cond_destroy(trdi_cond *cond) { (void)pthread_cond_destroy(cond); }
 static inline void trdi_mutex_lock(trdi_mutex *mutex) { (void)pthread_mutex_lock(mutex); }
+static inline bool trdi_mutex_try_lock(trdi_mutex *mutex) { return pthread_mutex_trylock(mutex) == 0; }
 static inline void trdi_mutex_unlock(trdi_mutex *mutex) { (void)pthread_mutex_unlock(mutex); }
 static inline void trdi_cond_wait(trdi_cond *cond, trdi_mutex *mutex) { (void)pthread_cond_wait(cond, mutex); }
 static inline void trdi_cond_signal(trdi_cond *cond) { (void)pthread_cond_signal(cond); }

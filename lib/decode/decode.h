@@ -115,6 +115,12 @@ typedef struct trdi_engine_setup {
     int32_t       n_threads;
     int64_t       first_core;   /**< of worker 0, the next ones follow by n_threads; -1: threads are not pinned */
     int64_t       max_rows;
+    /**
+     * Of the device, shared by all its engines: their buffers are counted in it and stay within its limit, jobs wait, or begin anew, where that
+     * is too little for all. trdi_memory_budget_empty() makes idle engines give back everything, the others as soon as they are idle.
+     * NULL = none. Borrowed.
+     */
+    trdi_memory_budget *budget;
 } trdi_engine_setup;
 /** For trdi_worker_setup.open: context is a trdi_engine_setup, borrowed until the scheduler is destroyed. */
 trd_status trdi_engine_open(void *context, const trdi_worker_info *worker, void **executor);

@@ -23,12 +23,15 @@ static void close_engine(void *executor)
 {
     trdi_engine *e = executor;
     if (e == NULL) return;
+    if (e->setup.budget != NULL) trdi_memory_budget_unregister(e->setup.budget, &e->user);
     for (int64_t i = 0; i < e->n_groups; i++) trdi_group_destroy(e->groups[i], e->builder.runner);
     trdi_free(e->groups);
     trdi_runner *runner = e->builder.runner;
     trdi_builder_destroy(&e->builder);
     trdi_runner_destroy(runner);
     if (e->queue != NULL) e->setup.device->ops->queue_destroy(e->queue);
+    if (e->is_in_use) trdi_mutex_unlock(&e->in_use);
+    trdi_mutex_destroy(&e->in_use);
     trdi_free(e);
 }
 
@@ -36,9 +39,13 @@ static trd_status fill_engine(trdi_engine *e)
 {
     TRDI_TRY(open_queue(e));
     TRDI_TRY(trdi_runner_create(e->setup.network, e->queue, &e->builder.runner));
+    trdi_runner_set_budget(e->builder.runner, e->setup.budget);
     e->builder.info = trdi_network_get_info(e->setup.network);
     e->builder.seen = trdi_calloc((size_t)e->builder.info->vocabulary, sizeof *e->builder.seen);
-    return e->builder.seen != NULL ? TRD_OK : trdi_fail(TRD_E_MEMORY, "decoding engine: out of memory");
+    if (e->builder.seen == NULL) return trdi_fail(TRD_E_MEMORY, "decoding engine: out of memory");
+    e->user = (trdi_memory_user){ .give_back = trdi_engine_give_back, .context = e };
+    if (e->setup.budget != NULL) trdi_memory_budget_register(e->setup.budget, &e->user);
+    return TRD_OK;
 }
 
 trd_status trdi_engine_open(void *context, const trdi_worker_info *worker, void **executor)
@@ -49,7 +56,12 @@ trd_status trdi_engine_open(void *context, const trdi_worker_info *worker, void 
     e->setup = *(const trdi_engine_setup *)context;
     e->worker = worker;
     trdi_engine_recover(e);
-    const trd_status status = fill_engine(e);
+    trd_status status = trdi_mutex_init(&e->in_use);
+    if (status != TRD_OK) {
+        trdi_free(e);
+        return status;
+    }
+    status = fill_engine(e);
     if (status != TRD_OK) {
         close_engine(e);
         return status;
@@ -177,13 +189,8 @@ static void unlink_job(trdi_engine *e, trdi_engine_job *job)
     if (job->is_held) e->n_held--;
 }
 
-static trd_status admit(void *executor, trdi_job *base, bool *accepted)
+static trd_status take_in(trdi_engine *e, trdi_decode_job *from)
 {
-    trdi_engine *e = executor;
-    trdi_decode_job *from = (trdi_decode_job *)(void *)((char *)base - offsetof(trdi_decode_job, base));
-    const bool has_room = e->n_jobs == 0 || (e->n_rows + job_rows(from) <= e->setup.max_rows && !trdi_engine_is_strained(e));
-    *accepted = has_room && !stream_is_taken(e, from);
-    if (!*accepted) return TRD_OK;
     trdi_engine_job *job = trdi_calloc(1, sizeof *job);
     if (job == NULL) return trdi_fail(TRD_E_MEMORY, "job: out of memory");
     job->job = from;
@@ -199,6 +206,19 @@ static trd_status admit(void *executor, trdi_job *base, bool *accepted)
     }
     link_job(e, job);
     return TRD_OK;
+}
+
+static trd_status admit(void *executor, trdi_job *base, bool *accepted)
+{
+    trdi_engine *e = executor;
+    trdi_decode_job *from = (trdi_decode_job *)(void *)((char *)base - offsetof(trdi_decode_job, base));
+    const bool has_room = e->n_jobs == 0 || (e->n_rows + job_rows(from) <= e->setup.max_rows && !trdi_engine_is_strained(e));
+    *accepted = has_room && !stream_is_taken(e, from);
+    if (!*accepted) return TRD_OK;
+    trdi_engine_enter(e);
+    const trd_status status = take_in(e, from);
+    trdi_engine_leave(e);
+    return status;
 }
 
 void trdi_engine_drop_groups(trdi_engine *e, bool (*is_dropped)(const trdi_group *group), int64_t n)
@@ -293,10 +313,13 @@ static trd_status step(void *executor)
 {
     trdi_engine *e = executor;
     trdi_engine_end_jobs(e);
-    trdi_engine_begin_step(e);
-    TRDI_TRY(run_stages(e));
-    trdi_engine_drop_groups(e, is_over, e->n_groups);
-    trdi_engine_end_jobs(e);
+    if (e->n_jobs > 0 && trdi_engine_has_turn(e)) {
+        trdi_engine_begin_step(e);
+        TRDI_TRY(run_stages(e));
+        trdi_engine_drop_groups(e, is_over, e->n_groups);
+        trdi_engine_end_jobs(e);
+    }
+    trdi_engine_leave(e);
     return TRD_OK;
 }
 
@@ -307,6 +330,7 @@ static void evict(void *executor, trd_status status, const char *text)
     trdi_engine *e = executor;
     for (trdi_engine_job *job = e->first_job; job != NULL; job = job->next) fail_job(job, status, text);
     trdi_engine_end_jobs(e);
+    trdi_engine_leave(e);
 }
 
 static bool is_any(const trdi_group *group)
@@ -328,6 +352,7 @@ static void release(void *executor, void (*give)(void *context, trdi_job *job), 
         clear_results(undone);
         give(context, &undone->base);
     }
+    trdi_engine_leave(e);
 }
 
 const trdi_executor_ops trdi_engine_ops = {

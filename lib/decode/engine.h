@@ -19,6 +19,12 @@ typedef struct trdi_engine {
     trdi_engine_job *first_job, *last_job;   /* in order of admission */
     int64_t       n_held;        /* jobs with is_held */
 
+    trdi_memory_user user;       /* of the budget */
+    trdi_mutex    in_use;        /* held by the worker while it has jobs: whoever else gets it finds the engine idle */
+    bool          is_in_use;
+    atomic_bool   gives_back;    /* somebody wants the memory that is not needed */
+    bool          crowded_out;   /* memory did not suffice beside what other engines hold: waits for its turn */
+
     /* What lack of memory has taught; forgotten as jobs end. */
     int64_t       max_units;     /* groups, or jobs in lockstep, that a decoding step takes along */
     int64_t       encode_tokens; /* source tokens encoded in one go; a longer sequence goes alone */
@@ -44,6 +50,14 @@ trd_status trdi_engine_encode(trdi_engine *e);
 trd_status trdi_engine_decode(trdi_engine *e);
 
 /* engine_memory.c */
+/** The worker begins to have jobs. */
+void trdi_engine_enter(trdi_engine *e);
+/** The worker has done what was asked of it; without jobs, others may take the memory back. */
+void trdi_engine_leave(trdi_engine *e);
+/** For trdi_memory_user: the context is the engine. */
+void trdi_engine_give_back(void *context);
+/** May the engine run a step now? If not, it has waited for a moment. */
+bool trdi_engine_has_turn(trdi_engine *e);
 /** Before a step: nobody is left out yet. */
 void trdi_engine_begin_step(trdi_engine *e);
 /** Note that the calling thread's last failure was for want of memory. */

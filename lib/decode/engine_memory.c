@@ -14,6 +14,81 @@
 /** Times that a job may begin anew with all memory to itself: other processes may take of a device's memory for a while. */
 #define ATTEMPTS_ALONE 2
 
+/** How long to wait for memory that others hold, before cancelled jobs are looked for again. */
+#define PAUSE_NS ((int64_t)10000000)
+
+/* ---- An engine among others of its device ---- */
+
+void trdi_engine_enter(trdi_engine *e)
+{
+    if (e->is_in_use) return;
+    trdi_mutex_lock(&e->in_use);
+    e->is_in_use = true;
+}
+
+static void shrink(trdi_engine *e)
+{
+    trdi_runner_shrink(e->builder.runner);
+    trdi_builder_shrink(&e->builder);
+}
+
+static void yield(trdi_engine *e)
+{
+    e->crowded_out = false;
+    if (e->setup.budget != NULL) trdi_memory_budget_yield(e->setup.budget, &e->user);
+}
+
+/* Another engine cannot go on while this one holds what it does not need. */
+static bool is_in_the_way(const trdi_engine *e)
+{
+    return e->setup.budget != NULL && trdi_memory_budget_is_claimed(e->setup.budget, &e->user);
+}
+
+void trdi_engine_leave(trdi_engine *e)
+{
+    if (e->n_jobs > 0 || !e->is_in_use) return;
+    yield(e);
+    e->is_in_use = false;
+    do {
+        if (atomic_exchange(&e->gives_back, false) || is_in_the_way(e)) shrink(e);
+        trdi_mutex_unlock(&e->in_use);
+        /* Who asked after we looked could not get in. */
+    } while (atomic_load(&e->gives_back) && trdi_mutex_try_lock(&e->in_use));
+}
+
+void trdi_engine_give_back(void *context)
+{
+    trdi_engine *e = context;
+    atomic_store(&e->gives_back, true);
+    if (!trdi_mutex_try_lock(&e->in_use)) return;
+    if (atomic_exchange(&e->gives_back, false)) shrink(e);
+    trdi_mutex_unlock(&e->in_use);
+}
+
+/* Do others hold memory of the device? */
+static bool is_crowded(const trdi_engine *e)
+{
+    const trdi_memory_budget *budget = e->setup.budget;
+    if (budget == NULL) return false;
+    const long long all = atomic_load(&budget->parts[TRDI_PART_KV]) + atomic_load(&budget->parts[TRDI_PART_STEP]);
+    return all > (long long)trdi_runner_bytes(e->builder.runner);
+}
+
+bool trdi_engine_has_turn(trdi_engine *e)
+{
+    trdi_memory_budget *budget = e->setup.budget;
+    if (budget == NULL) return true;
+    if (e->crowded_out && trdi_memory_budget_claim(budget, &e->user)) {
+        if (is_crowded(e)) trdi_memory_budget_wait(budget, PAUSE_NS);
+        return true;
+    }
+    const bool waits = e->crowded_out || (is_in_the_way(e) && trdi_runner_bytes(e->builder.runner) == 0);
+    if (waits) trdi_memory_budget_wait(budget, PAUSE_NS);
+    return !waits;
+}
+
+/* ---- Groups and jobs of an engine ---- */
+
 void trdi_engine_begin_step(trdi_engine *e)
 {
     e->is_short = e->progressed = false;
@@ -29,7 +104,7 @@ void trdi_engine_note_shortage(trdi_engine *e)
 
 bool trdi_engine_is_strained(const trdi_engine *e)
 {
-    return e->n_groups > 0 && (e->builder.pool_is_full || e->max_units <= e->n_groups || e->n_held > 0);
+    return e->n_groups > 0 && (e->builder.pool_is_full || e->max_units <= e->n_groups || e->n_held > 0 || is_in_the_way(e));
 }
 
 static void count_held(trdi_engine *e, trdi_engine_job *job)
@@ -52,7 +127,10 @@ void trdi_engine_recover(trdi_engine *e)
     const int64_t before = e->max_units;
     forget_limits(e);
     if (e->n_groups > 0 && before < INT64_MAX / 2) e->max_units = 2 * before;
-    if (e->n_held == 0) return;
+    if (e->n_held == 0) {
+        if (e->crowded_out) yield(e);
+        return;
+    }
     for (trdi_engine_job *job = e->first_job; job != NULL; job = job->next) {
         if (!job->waiting) continue;
         job->waiting = false;
@@ -100,16 +178,20 @@ void trdi_engine_relieve(trdi_engine *e)
         newest = job;
     }
     if (newest == NULL) return;
-    if (newest->n_alone == ATTEMPTS_ALONE) {
+    const bool is_crowded_out = is_last && is_crowded(e);
+    if (newest->n_alone >= ATTEMPTS_ALONE && !is_crowded_out) {
         fail(e, newest);
         return;
     }
-    trdi_log(TRD_LOG_WARNING, "a job begins anew %s: %s", is_last ? "with all memory to itself" : "when another has ended", e->shortage);
+    if (newest->n_alone == 0 || !is_crowded_out) {
+        trdi_log(TRD_LOG_WARNING, "a job begins anew %s: %s", is_last ? "with all memory to itself" : "when another has ended", e->shortage);
+    }
     begin_anew(e, newest);
     newest->waiting = !is_last;
-    newest->n_alone += is_last;
+    newest->n_alone += is_last && (!is_crowded_out || newest->n_alone == 0);
     count_held(e, newest);
     if (!is_last) return;
-    trdi_runner_shrink(e->builder.runner);
+    shrink(e);
     forget_limits(e);
+    e->crowded_out = is_crowded_out;
 }

@@ -147,6 +147,7 @@ typedef struct trdi_builder {
     int32_t  stamp;
     int64_t  number;                            /**< counts resets, so that rows know what belongs to this step */
     bool     pool_is_full;                      /**< growth of the pool has failed: not tried again until a job has ended */
+    char     full_text[TRDI_ERROR_BYTES];       /**< why */
 } trdi_builder;
 
 /* group.c: life, rows, blocks, record */
@@ -170,6 +171,8 @@ void       trdi_group_fail(trdi_group *group, trd_status status);
 
 /* step_build.c: what all kinds share when they add to the builder */
 void       trdi_builder_reset(trdi_builder *builder);
+/** Free what it has collected; it stays usable. */
+void       trdi_builder_shrink(trdi_builder *builder);
 void       trdi_builder_destroy(trdi_builder *builder);
 /** Make sure n blocks can be taken. TRD_E_MEMORY leaves pool_is_full set. */
 trd_status trdi_builder_reserve_blocks(trdi_builder *builder, int64_t n);

@@ -22,6 +22,16 @@ void trdi_builder_reset(trdi_builder *builder)
     builder->number++;
 }
 
+void trdi_builder_shrink(trdi_builder *builder)
+{
+    const trdi_builder kept = {
+        .runner = builder->runner, .info = builder->info, .seen = builder->seen, .stamp = builder->stamp, .number = builder->number,
+    };
+    builder->seen = NULL;
+    trdi_builder_destroy(builder);
+    *builder = kept;
+}
+
 void trdi_builder_destroy(trdi_builder *builder)
 {
     void *arrays[] = { builder->ids, builder->token_rows, builder->positions, builder->key_counts, builder->table_offsets,
@@ -63,9 +73,12 @@ static trd_status own_last_block(trdi_builder *builder, trdi_row *row)
 trd_status trdi_builder_reserve_blocks(trdi_builder *builder, int64_t n)
 {
     if (builder->pool_is_full && trdi_runner_free_blocks(builder->runner) < n)
-        return trdi_fail(TRD_E_MEMORY, "%lld KV blocks: no memory for more is left", (long long)n);
+        return trdi_fail(TRD_E_MEMORY, "%s", builder->full_text);
     const trd_status status = trdi_runner_reserve_blocks(builder->runner, n);
-    if (status == TRD_E_MEMORY) builder->pool_is_full = true;
+    if (status != TRD_E_MEMORY) return status;
+    builder->pool_is_full = true;
+    const char *text = trd_last_error();
+    memcpy(builder->full_text, text, strlen(text) + 1);
     return status;
 }
 

@@ -13,9 +13,18 @@ void trdi_kv_pool_init(trdi_kv_pool *pool, const trdi_backend_ops *ops, void *de
     *pool = (trdi_kv_pool){ .ops = ops, .device = device, .queue = queue, .block_bytes = block_bytes };
 }
 
+/* n more blocks, of which so many more are in use. */
+static void count_blocks(const trdi_kv_pool *pool, int64_t n, int64_t n_in_use)
+{
+    if (pool->budget == NULL) return;
+    if (n != 0) atomic_fetch_add_explicit(&pool->budget->kv_blocks, n, memory_order_relaxed);
+    if (n_in_use != 0) atomic_fetch_add_explicit(&pool->budget->kv_blocks_in_use, n_in_use, memory_order_relaxed);
+}
+
 void trdi_kv_pool_clear(trdi_kv_pool *pool)
 {
-    if (pool->buffer != NULL) pool->ops->buffer_free(pool->buffer);
+    count_blocks(pool, -pool->n_blocks, pool->n_free - pool->n_blocks);
+    trdi_memory_budget_free(pool->budget, TRDI_PART_KV, pool->ops, pool->buffer, (size_t)pool->n_blocks * pool->block_bytes);
     trdi_free(pool->uses);
     trdi_free(pool->free_blocks);
     pool->buffer = NULL;
@@ -30,7 +39,7 @@ static trd_status grown_buffer(const trdi_kv_pool *pool, int64_t n_blocks, void 
     if (!trdi_mul_size((size_t)n_blocks, pool->block_bytes, &bytes))
         return trdi_fail(TRD_E_MEMORY, "KV pool: %lld blocks of %zu bytes", (long long)n_blocks, pool->block_bytes);
     void *buffer = NULL;
-    trd_status status = pool->ops->buffer_alloc(pool->device, bytes, TRDI_MEMORY_DEVICE, &buffer);
+    trd_status status = trdi_memory_budget_alloc(pool->budget, TRDI_PART_KV, pool->ops, pool->device, bytes, TRDI_MEMORY_DEVICE, &buffer);
     if (status != TRD_OK) return trdi_fail_within(status, "KV pool of %lld blocks", (long long)n_blocks);
     if (pool->n_blocks > 0) {
         status = pool->ops->copy(pool->queue, (trdi_span){ buffer, 0 }, (trdi_span){ pool->buffer, 0 },
@@ -38,7 +47,7 @@ static trd_status grown_buffer(const trdi_kv_pool *pool, int64_t n_blocks, void 
         if (status == TRD_OK) status = pool->ops->queue_wait(pool->queue);
     }
     if (status != TRD_OK) {
-        pool->ops->buffer_free(buffer);
+        trdi_memory_budget_free(pool->budget, TRDI_PART_KV, pool->ops, buffer, bytes);
         return status;
     }
     *out = buffer;
@@ -69,6 +78,7 @@ static trd_status grow(trdi_kv_pool *pool, int64_t n_blocks)
     /* Freed blocks come last, so they are taken first: their memory is likely in a cache. */
     if (pool->n_free > 0) memcpy(free_blocks + n_free, pool->free_blocks, (size_t)pool->n_free * sizeof *free_blocks);
     n_free += pool->n_free;
+    const int64_t n_in_use = old_blocks - pool->n_free;
 
     trdi_kv_pool_clear(pool);
     pool->buffer = buffer;
@@ -76,6 +86,7 @@ static trd_status grow(trdi_kv_pool *pool, int64_t n_blocks)
     pool->free_blocks = free_blocks;
     pool->n_blocks = n_blocks;
     pool->n_free = n_free;
+    count_blocks(pool, n_blocks, n_in_use);
     return TRD_OK;
 }
 
@@ -96,6 +107,7 @@ int32_t trdi_kv_pool_take(trdi_kv_pool *pool)
     const int32_t block = pool->free_blocks[--pool->n_free];
     assert(pool->uses[block] == 0);
     pool->uses[block] = 1;
+    count_blocks(pool, 0, 1);
     return block;
 }
 
@@ -108,5 +120,7 @@ void trdi_kv_pool_retain(trdi_kv_pool *pool, int32_t block)
 void trdi_kv_pool_release(trdi_kv_pool *pool, int32_t block)
 {
     assert(block >= 0 && block < pool->n_blocks && pool->uses[block] > 0);
-    if (--pool->uses[block] == 0) pool->free_blocks[pool->n_free++] = block;
+    if (--pool->uses[block] > 0) return;
+    pool->free_blocks[pool->n_free++] = block;
+    count_blocks(pool, 0, -1);
 }

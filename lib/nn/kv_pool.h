@@ -5,11 +5,12 @@
 #ifndef TRDI_KV_POOL_H
 #define TRDI_KV_POOL_H
 
-#include "backend/backend.h"
+#include "device/memory_budget.h"
 
 typedef struct trdi_kv_pool {
     const trdi_backend_ops *ops;
     void    *device, *queue;   /**< borrowed */
+    trdi_memory_budget *budget;/**< that buffers come from and blocks are counted in; NULL = none; borrowed; set while the pool is empty */
     void    *buffer;           /**< [n_blocks][block_bytes]; another one after growth; NULL while n_blocks is 0 */
     size_t   block_bytes;
     int64_t  n_blocks;

@@ -8,6 +8,7 @@
 #define TRDI_NETWORK_H
 
 #include "device/device.h"
+#include "device/memory_budget.h"
 #include "model/model.h"
 
 typedef struct trdi_network trdi_network;
@@ -46,6 +47,10 @@ const trdi_network_info *trdi_network_get_info(const trdi_network *network);
 /** A runner on a queue of the network's device. Both are borrowed and must outlive it. */
 trd_status trdi_runner_create(trdi_network *network, void *queue, trdi_runner **out);
 void trdi_runner_destroy(trdi_runner *runner);
+/** Count the runner's buffers in a budget, and keep within it; before the first step. NULL = none. Borrowed. */
+void trdi_runner_set_budget(trdi_runner *runner, trdi_memory_budget *budget);
+/** Bytes of its buffers: pool, arena, step and result. */
+size_t trdi_runner_bytes(const trdi_runner *runner);
 
 /** Stages. ENCODE: source tokens through the encoder, memory keys and values into blocks. DECODE: target tokens, logits, candidates. */
 typedef enum trdi_stage { TRDI_STAGE_ENCODE, TRDI_STAGE_DECODE } trdi_stage;

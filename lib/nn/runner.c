@@ -40,22 +40,27 @@ static void drop_plans(trdi_runner *runner)
     }
 }
 
-static void free_buffers(const trdi_backend_ops *ops, const trdi_places *places)
+static void free_buffers(const trdi_runner *runner, const trdi_places *places)
 {
-    if (places->step != NULL) ops->buffer_free(places->step);
-    if (places->result != NULL) ops->buffer_free(places->result);
-    if (places->arena != NULL) ops->buffer_free(places->arena);
+    const trdi_backend_ops *ops = ops_of(runner);
+    trdi_memory_budget *budget = runner->pool.budget;
+    trdi_memory_budget_free(budget, TRDI_PART_STEP, ops, places->step, places->in_step.bytes);
+    trdi_memory_budget_free(budget, TRDI_PART_STEP, ops, places->result, places->in_result.bytes);
+    trdi_memory_budget_free(budget, TRDI_PART_STEP, ops, places->arena, places->in_arena.bytes);
+}
+
+static trd_status make_buffer(const trdi_runner *runner, size_t bytes, trdi_memory kind, void **out)
+{
+    return trdi_memory_budget_alloc(runner->pool.budget, TRDI_PART_STEP, ops_of(runner), runner->network->device->impl, bytes, kind, out);
 }
 
 static trd_status make_buffers(const trdi_runner *runner, trdi_places *places)
 {
-    const trdi_backend_ops *ops = ops_of(runner);
-    void *device = runner->network->device->impl;
-    trd_status status = ops->buffer_alloc(device, places->in_step.bytes, TRDI_MEMORY_STEP, &places->step);
-    if (status == TRD_OK) status = ops->buffer_alloc(device, places->in_result.bytes, TRDI_MEMORY_RESULT, &places->result);
-    if (status == TRD_OK) status = ops->buffer_alloc(device, places->in_arena.bytes, TRDI_MEMORY_DEVICE, &places->arena);
+    trd_status status = make_buffer(runner, places->in_step.bytes, TRDI_MEMORY_STEP, &places->step);
+    if (status == TRD_OK) status = make_buffer(runner, places->in_result.bytes, TRDI_MEMORY_RESULT, &places->result);
+    if (status == TRD_OK) status = make_buffer(runner, places->in_arena.bytes, TRDI_MEMORY_DEVICE, &places->arena);
     if (status == TRD_OK) return TRD_OK;
-    free_buffers(ops, places);
+    free_buffers(runner, places);
     places->step = places->result = places->arena = NULL;
     const trdi_step_sizes *sizes = &places->capacities.sizes;
     return trdi_fail_within(status, "model '%s': buffers for %lld tokens and %lld outputs", runner->network->model->name,
@@ -66,7 +71,7 @@ static trd_status make_buffers(const trdi_runner *runner, trdi_places *places)
 static void drop_buffers(trdi_runner *runner)
 {
     drop_plans(runner);
-    free_buffers(ops_of(runner), &runner->places);
+    free_buffers(runner, &runner->places);
     runner->places = (trdi_places){ .pool = runner->places.pool };
 }
 
@@ -233,11 +238,23 @@ trd_status trdi_runner_create(trdi_network *network, void *queue, trdi_runner **
     return TRD_OK;
 }
 
+void trdi_runner_set_budget(trdi_runner *runner, trdi_memory_budget *budget)
+{
+    runner->pool.budget = budget;
+}
+
+size_t trdi_runner_bytes(const trdi_runner *runner)
+{
+    const trdi_places *places = &runner->places;
+    const size_t steps = places->arena != NULL ? places->in_step.bytes + places->in_result.bytes + places->in_arena.bytes : 0;
+    return steps + (size_t)runner->pool.n_blocks * runner->pool.block_bytes;
+}
+
 void trdi_runner_destroy(trdi_runner *runner)
 {
     if (runner == NULL) return;
     drop_plans(runner);
-    free_buffers(ops_of(runner), &runner->places);
+    free_buffers(runner, &runner->places);
     trdi_kv_pool_clear(&runner->pool);
     trdi_free(runner);
 }

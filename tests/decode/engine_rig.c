@@ -91,7 +91,7 @@ static void close_watched(void *executor)
 static const trdi_executor_ops watched_ops = {
     .admit = admit, .step = step, .n_active = n_active, .evict = evict, .release = release, .close = close_watched };
 
-rig *rig_open(const char *folder, const trdi_backend_ops *ops, int64_t max_rows, rig *second)
+rig *rig_open(const char *folder, const trdi_backend_ops *ops, int64_t max_rows, rig *second, trdi_memory_budget *budget)
 {
     rig *r = calloc(1, sizeof *r);
     CHECK(r != NULL);
@@ -102,7 +102,8 @@ rig *rig_open(const char *folder, const trdi_backend_ops *ops, int64_t max_rows,
     CHECK_OK(r->device.ops->device_open(cpu ? NULL : &r->device.facts, &r->device.impl));
     CHECK_OK(trd_model_open(folder, &r->model));
     CHECK_OK(trdi_network_create(r->model, &r->device, &(trdi_network_options){ .compute_type = "float32", .cache_dir = "" }, &r->network));
-    r->setup = (trdi_engine_setup){ .network = r->network, .device = &r->device, .n_threads = 1, .first_core = -1, .max_rows = max_rows };
+    r->setup = (trdi_engine_setup){ .network = r->network, .device = &r->device, .n_threads = 1, .first_core = -1, .max_rows = max_rows,
+                                    .budget = budget };
     r->second = second;
     const trdi_worker_setup workers = { .ops = &watched_ops, .open = open_watched, .context = r, .n_workers = 1 };
     CHECK_OK(trdi_scheduler_create(&workers, &r->scheduler));

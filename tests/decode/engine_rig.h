@@ -33,8 +33,8 @@ struct rig {
     int64_t       n_active;         /**< before the step */
 };
 
-/** On the CPU (ops NULL) or a foreign device; ends the program on failure. */
-rig *rig_open(const char *folder, const trdi_backend_ops *ops, int64_t max_rows, rig *second);
+/** On the CPU (ops NULL) or a foreign device; ends the program on failure. @param second, budget  or NULL; borrowed */
+rig *rig_open(const char *folder, const trdi_backend_ops *ops, int64_t max_rows, rig *second, trdi_memory_budget *budget);
 void rig_close(rig *r);
 
 /** Jobs of one call. */

@@ -28,7 +28,7 @@ static rig_jobs *some_jobs(void)
 
 static void run_wanted(void)
 {
-    rig *r = rig_open(folder, NULL, 1, NULL);   /* one after the other */
+    rig *r = rig_open(folder, NULL, 1, NULL, NULL);   /* one after the other */
     wanted = some_jobs();
     rig_submit(r, wanted);
     rig_wait(wanted);
@@ -73,7 +73,7 @@ static void end_one(rig *r, int64_t n)
 static void one_job(bool by_deadline)
 {
     for (int64_t i = 0; i < N; i++) {
-        rig *r = rig_open(folder, NULL, 64, NULL);
+        rig *r = rig_open(folder, NULL, 64, NULL, NULL);
         ending what = { .jobs = some_jobs(), .step = i % 4, .job = i, .by_deadline = by_deadline };
         const bool ends = what.jobs->kinds[i] != RIG_SCORE || what.step == 0;   /* scores are there at once */
         r->before_step = end_one;
@@ -93,7 +93,7 @@ static void one_job(bool by_deadline)
 /* A job that would take for ever. */
 static void real_deadline(void)
 {
-    rig *r = rig_open(folder, NULL, 64, NULL);
+    rig *r = rig_open(folder, NULL, 64, NULL, NULL);
     rig_jobs *jobs = rig_jobs_create();
     trdi_decode_job *job = rig_add(jobs, &(rig_form){ .kind = RIG_GREEDY, .n_source = 5, .n_steps = (int64_t)1 << 40 });
     job->base.deadline_ns = trdi_now_ns() + 100000000;
@@ -126,7 +126,7 @@ static void interrupt(void *context)
 /* @return number of jobs that ended well */
 static int64_t interrupt_run(int64_t run, bool cancels)
 {
-    rig *r = rig_open(folder, foreign_backend(), 64, NULL);
+    rig *r = rig_open(folder, foreign_backend(), 64, NULL, NULL);
     interruption what = { .r = r, .jobs = some_jobs(), .run = run, .cancels = cancels };
     foreign_before_run(interrupt, &what);
     rig_submit(r, what.jobs);
@@ -161,7 +161,7 @@ static void interrupted_runs(void)
 /* A run that was stopped though nobody wants an end any more: what it was to do is done again. */
 static void interrupted_for_nothing(void)
 {
-    rig *r = rig_open(folder, foreign_backend(), 64, NULL);
+    rig *r = rig_open(folder, foreign_backend(), 64, NULL, NULL);
     for (int64_t run = 0; run < STEPS + 3; run += SLOW ? 5 : 1) {
         foreign_fail_run(run, TRD_E_CANCELLED);
         check_usable(r);
@@ -175,7 +175,7 @@ static void interrupted_for_nothing(void)
 static void between_encodings(void)
 {
     enum { LONG = 40 };
-    rig *r = rig_open(folder, foreign_backend(), LONG, NULL);
+    rig *r = rig_open(folder, foreign_backend(), LONG, NULL, NULL);
     rig_jobs *jobs = rig_jobs_create();
     for (int64_t i = 0; i < LONG; i++) rig_add(jobs, &(rig_form){ .kind = RIG_GREEDY, .index = i, .n_source = 100, .n_steps = 3 });
     interruption what = { .r = r, .jobs = jobs, .run = 0, .cancels = true };
@@ -195,8 +195,8 @@ static void between_encodings(void)
 
 static void failing_device(int64_t run)
 {
-    rig *second = rig_open(folder, foreign_backend(), 64, NULL);
-    rig *first = rig_open(folder, foreign_backend(), 64, second);
+    rig *second = rig_open(folder, foreign_backend(), 64, NULL, NULL);
+    rig *first = rig_open(folder, foreign_backend(), 64, second, NULL);
     rig_jobs *jobs = some_jobs();
     foreign_fail_run(run, TRD_E_DEVICE);
     rig_submit(first, jobs);
