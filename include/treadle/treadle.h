@@ -6,6 +6,7 @@
  *   trd_model.h       open and inspect model directories
  *   trd_device.h      the devices of this machine
  *   trd_translator.h  translate and score with encoder-decoder models
+ *   trd_future.h      requests that are awaited, watched, limited and cancelled
  *   trd_trace.h       a record of which work ran where and when
  *   trd_compute.h     open devices, queues, events
  *   trd_tensor.h      arrays on a device
@@ -18,6 +19,7 @@
 #include "trd_base.h"
 #include "trd_compute.h"
 #include "trd_device.h"
+#include "trd_future.h"
 #include "trd_kernel.h"
 #include "trd_model.h"
 #include "trd_operation.h"

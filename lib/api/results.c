@@ -21,22 +21,22 @@ trd_status trdi_results_create(trd_model *model, int64_t n, trd_results **out)
     return TRD_OK;
 }
 
-static void clear_result(trd_result *result)
+void trdi_result_clear(trd_result *result)
 {
     for (int64_t h = 0; h < result->n_hypotheses; h++) {
         trdi_hypothesis_free(&result->hypotheses[h].from);
         trdi_free((void *)result->hypotheses[h].tokens);
     }
     trdi_free(result->hypotheses);
-    for (int64_t i = 0; i < result->n_texts; i++) trdi_free(result->texts[i]);
-    trdi_free((void *)result->texts);
+    *result = (trd_result){ 0 };
 }
 
 void trd_results_destroy(trd_results *results)
 {
     if (results == NULL) return;
-    for (int64_t i = 0; i < results->n; i++) clear_result(&results->items[i]);
+    for (int64_t i = 0; i < results->n; i++) trdi_result_clear(&results->items[i]);
     trdi_free(results->items);
+    trdi_free((void *)results->texts);
     trd_model_close(results->model);
     trdi_free(results);
 }

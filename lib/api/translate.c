@@ -1,22 +1,20 @@
-/* translate.c: trd_translator_translate(): sources and prefixes to jobs, hypotheses to results. */
+/* translate.c: trd_translator_translate() and trd_translator_submit(): sources and prefixes to jobs, hypotheses to results. */
 #include <string.h>
 
 #include "api/options.h"
-#include "api/run_jobs.h"
+#include "api/submission.h"
 #include "api/vocabulary_choice.h"
 #include "core/alloc.h"
 
+/* What a call is made of, while its submission is made. */
 typedef struct translate_call {
+    const char           *what;       /* the public function */
     trd_translator       *translator;
     const trd_model      *model;
     trd_decoding_options  options;
-    const trd_sequences  *source;
-    trdi_sources          sources;
-    trdi_sequence        *prefixes;   /* [n]; n = 0 tokens where there is none */
+    const trd_sequences  *source, *prefix;
+    trdi_submission      *submission;
     int64_t              *order;      /* [n] longest first */
-    trdi_batch            batch;
-    int64_t              *places;     /* [n] example of each source in the batch, or -1 */
-    trd_results          *results;
 } translate_call;
 
 void trd_decoding_options_init(trd_decoding_options *options, size_t size)
@@ -29,26 +27,28 @@ void trd_decoding_options_init(trd_decoding_options *options, size_t size)
     trdi_write_defaults(options, size, &defaults, sizeof defaults);
 }
 
-static trd_status check_call(const trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix, trd_results **out)
+/* ---- Arguments ---- */
+
+static trd_status check_arguments(const translate_call *call, const void *out)
 {
-    if (out == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_translate: out is NULL");
-    *out = NULL;
-    if (translator == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_translate: translator is NULL");
-    TRDI_TRY(trdi_translator_check_process(translator, "trd_translator_translate"));
-    if (source == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_translate: source is NULL");
-    TRDI_TRY(trdi_sequences_check(source, "source"));
-    if (prefix == NULL) return TRD_OK;
-    TRDI_TRY(trdi_sequences_check(prefix, "prefix"));
-    if (prefix->n > 0 && prefix->n < source->n) {
-        return trdi_fail(TRD_E_INVALID, "prefix has less examples (%lld) than source (%lld)", (long long)prefix->n, (long long)source->n);
+    if (out == NULL) return trdi_fail(TRD_E_INVALID, "%s: out is NULL", call->what);
+    if (call->translator == NULL) return trdi_fail(TRD_E_INVALID, "%s: translator is NULL", call->what);
+    TRDI_TRY(trdi_translator_check_process(call->translator, call->what));
+    if (call->source == NULL) return trdi_fail(TRD_E_INVALID, "%s: source is NULL", call->what);
+    TRDI_TRY(trdi_sequences_check(call->source, "source"));
+    if (call->prefix == NULL) return TRD_OK;
+    TRDI_TRY(trdi_sequences_check(call->prefix, "prefix"));
+    if (call->prefix->n > 0 && call->prefix->n < call->source->n) {
+        return trdi_fail(TRD_E_INVALID, "prefix has less examples (%lld) than source (%lld)", (long long)call->prefix->n, (long long)call->source->n);
     }
     return TRD_OK;
 }
 
-static trd_status read_call_options(const trd_decoding_options *options, trd_decoding_options *out)
+static trd_status read_call_options(translate_call *call, const trd_decoding_options *options)
 {
+    trd_decoding_options *out = &call->options;
     trd_decoding_options_init(out, sizeof *out);
-    TRDI_TRY(trdi_read_options(out, sizeof *out, options, "trd_translator_translate"));
+    TRDI_TRY(trdi_read_options(out, sizeof *out, options, call->what));
     TRDI_TRY(trdi_sequences_check(&out->suppress_sequences, "suppress_sequences"));
     TRDI_TRY(trdi_sequences_check(&out->end_tokens, "end_tokens"));
     if (out->max_batch_size < 0) return trdi_fail(TRD_E_INVALID, "max_batch_size is %lld, it must be >= 0", (long long)out->max_batch_size);
@@ -56,37 +56,80 @@ static trd_status read_call_options(const trd_decoding_options *options, trd_dec
     return TRD_OK;
 }
 
-static trd_status prepare_inputs(translate_call *call, const trd_sequences *prefix)
+static void copy_options(translate_call *call)
 {
-    const int64_t n = call->source->n;
-    TRDI_TRY(trdi_sources_prepare(call->model, call->source, call->options.max_input_length, &call->sources));
-    call->prefixes = trdi_calloc((size_t)n, sizeof *call->prefixes);
-    call->order = trdi_calloc((size_t)n, sizeof *call->order);
-    call->places = trdi_calloc((size_t)n, sizeof *call->places);
-    if (call->prefixes == NULL || call->order == NULL || call->places == NULL) {
-        return trdi_fail(TRD_E_MEMORY, "call of %lld examples: out of memory", (long long)n);
-    }
-    trdi_sequence sequence = { 0 };
-    for (int64_t i = 0; prefix != NULL && prefix->n > 0 && i < n; i++) {
-        trdi_sequence_next(prefix, i, &sequence);
-        call->prefixes[i] = sequence;
-    }
-    return trdi_sources_order(&call->sources, n, call->order);
+    trdi_submission *s = call->submission;
+    const trd_decoding_options *o = &call->options;
+    s->num_hypotheses = o->num_hypotheses;
+    s->max_decoding_length = o->max_decoding_length;
+    s->return_scores = o->return_scores;
+    s->return_attention = o->return_attention;
+    s->replace_unknowns = o->replace_unknowns;
+    s->on_step = o->on_step;
+    s->on_step_context = o->on_step_context;
 }
 
-/* Decoder start and prefix of example i. */
-static trd_status make_target(const translate_call *call, int64_t i, int32_t **target, int64_t *n)
+/* ---- To jobs ---- */
+
+static int64_t prefix_length(const translate_call *call, int64_t i)
 {
-    const trdi_sequence *prefix = &call->prefixes[i];
-    const bool start = call->model->decoder_start_id >= 0;
-    *n = prefix->n + (start ? 1 : 0);
-    *target = NULL;
-    if (*n == 0) return trdi_fail(TRD_E_INVALID, "example %lld: One input has no decoder start token: its prefix is empty", (long long)i);
-    int32_t *ids = trdi_calloc((size_t)*n, sizeof *ids);
-    if (ids == NULL) return trdi_fail(TRD_E_MEMORY, "prefix of %lld tokens: out of memory", (long long)*n);
-    if (start) ids[0] = call->model->decoder_start_id;
-    if (prefix->n > 0) trdi_sequence_ids(prefix, call->model->target, call->model->target_ids.unk, ids + (start ? 1 : 0));
-    *target = ids;
+    return call->prefix != NULL && call->prefix->n > 0 ? call->prefix->lengths[i] : 0;
+}
+
+/* Decoder start and prefix of every example. */
+static trd_status copy_targets(translate_call *call)
+{
+    trdi_submission *s = call->submission;
+    const int64_t n_start = call->model->decoder_start_id >= 0 ? 1 : 0;
+    int64_t total = s->n * n_start;
+    for (int64_t i = 0; i < s->n; i++) total += prefix_length(call, i);
+    s->targets = trdi_calloc((size_t)total, sizeof *s->targets);
+    if (s->targets == NULL) return trdi_fail(TRD_E_MEMORY, "prefixes of %lld tokens: out of memory", (long long)total);
+    int32_t *at = s->targets;
+    trdi_sequence sequence = { 0 };
+    for (int64_t i = 0; i < s->n; i++) {
+        trd_future *future = &s->futures[i];
+        future->target = at;
+        future->n_target = n_start + prefix_length(call, i);
+        if (n_start > 0) at[0] = call->model->decoder_start_id;
+        if (call->prefix != NULL && call->prefix->n > 0) {
+            trdi_sequence_next(call->prefix, i, &sequence);
+            trdi_sequence_ids(&sequence, call->model->target, call->model->target_ids.unk, at + n_start);
+        }
+        at += future->n_target;
+    }
+    return TRD_OK;
+}
+
+/* Texts of the source tokens, for what replaces unknown ones. */
+static trd_status copy_texts(translate_call *call)
+{
+    trdi_submission *s = call->submission;
+    if (!call->options.replace_unknowns) return TRD_OK;
+    size_t n_tokens = 0, n_bytes = 0, bytes;
+    for (int64_t i = 0; i < s->n; i++) {
+        const trdi_sequence *sequence = &s->sources.sequences[i];
+        n_tokens += (size_t)sequence->n;
+        for (int64_t t = 0; t < sequence->n; t++) {
+            (void)trdi_sequence_field(sequence, call->model, t, &bytes);
+            n_bytes += bytes + 1;
+        }
+    }
+    const char **texts = trdi_alloc(n_tokens * sizeof(char *) + n_bytes);
+    if (texts == NULL) return trdi_fail(TRD_E_MEMORY, "%zu source tokens: out of memory", n_tokens);
+    s->results->texts = texts;
+    char *at = (char *)(void *)(texts + n_tokens);
+    for (int64_t i = 0; i < s->n; i++) {
+        const trdi_sequence *sequence = &s->sources.sequences[i];
+        s->futures[i].texts = texts;
+        for (int64_t t = 0; t < sequence->n; t++) {
+            const char *text = trdi_sequence_field(sequence, call->model, t, &bytes);
+            if (text != NULL) memcpy(at, text, bytes);
+            at[bytes] = '\0';
+            *texts++ = at;
+            at += bytes + 1;
+        }
+    }
     return TRD_OK;
 }
 
@@ -100,22 +143,21 @@ static trd_status add_stops(trdi_example *example, int64_t n)
 
 static trd_status add_example(translate_call *call, int64_t i)
 {
-    trdi_example *example = &call->batch.examples[call->batch.n_examples];
-    call->places[i] = call->batch.n_examples++;
-    trdi_sources_set(&call->sources, call->model, i, example);
-    int32_t *target;
-    TRDI_TRY(make_target(call, i, &target, &example->n_target));
-    example->target = target;
-    if (call->options.use_vmap && call->model->vocabulary_map != NULL) {
-        TRDI_TRY(trdi_choose_vocabulary(call->model, &call->sources.sequences[i], example));
+    trdi_submission *s = call->submission;
+    if (s->futures[i].n_target == 0) {
+        return trdi_fail(TRD_E_INVALID, "example %lld: One input has no decoder start token: its prefix is empty", (long long)i);
     }
-    return call->batch.search.wants_events ? add_stops(example, call->options.num_hypotheses) : TRD_OK;
+    trdi_example *example = trdi_submission_add_example(s, i);
+    if (call->options.use_vmap && call->model->vocabulary_map != NULL) {
+        TRDI_TRY(trdi_choose_vocabulary(call->model, &s->sources.sequences[i], example));
+    }
+    return s->search.wants_events ? add_stops(example, call->options.num_hypotheses) : TRD_OK;
 }
 
 /* A worker of the original goes on with its stream from batch to batch; with several workers each has its own. */
 static trd_status make_generator(translate_call *call)
 {
-    trdi_search *search = &call->batch.search;
+    trdi_search *search = &call->submission->search;
     if (search->rng != TRD_RNG_MT19937 || search->sampling_topk == 1 || call->translator->n_workers > 1) return TRD_OK;
     search->generator = trdi_alloc(sizeof *search->generator);
     if (search->generator == NULL) return trdi_fail(TRD_E_MEMORY, "random generator: out of memory");
@@ -126,67 +168,122 @@ static trd_status make_generator(translate_call *call)
 /* Every example a job of its own; the draws of mt19937 depend on what runs together, so that there a batch is one job. */
 static void make_jobs(translate_call *call)
 {
-    trdi_batch *batch = &call->batch;
-    const bool closed = batch->search.rng == TRD_RNG_MT19937 && batch->search.sampling_topk != 1 && !batch->search.return_alternatives;
+    trdi_submission *s = call->submission;
+    const bool closed = s->search.rng == TRD_RNG_MT19937 && s->search.sampling_topk != 1 && !s->search.return_alternatives;
     const trd_decoding_options *o = &call->options;
-    int64_t longest = 0, in_batch = 0;
-    trdi_decode_job *open = NULL;
-    for (int64_t k = 0; k < call->source->n; k++) {
+    int64_t longest = 0, in_batch = 0, n = 0, first = 0;
+    for (int64_t k = 0; k < s->n; k++) {
         const int64_t i = call->order[k], weight = o->batch_by_tokens && o->max_batch_size > 0 ? call->source->lengths[i] : 1;
         longest = weight > longest ? weight : longest;
         if (o->max_batch_size > 0 && in_batch > 0 && (in_batch + 1) * longest > o->max_batch_size) {
-            in_batch = 0;
+            if (n > 0) trdi_submission_add_job(s, &s->examples[first], n);
+            first += n;
+            in_batch = n = 0;
             longest = weight;
-            open = NULL;
         }
         in_batch++;
-        if (call->places[i] < 0) continue;
-        if (closed && open != NULL) {
-            open->n_examples++;
-            continue;
-        }
-        open = &batch->jobs[batch->n_jobs++];
-        *open = (trdi_decode_job){
-            .kind = TRDI_JOB_SEARCH, .search = &batch->search, .examples = &batch->examples[call->places[i]], .n_examples = 1 };
+        n += s->futures[i].example != NULL ? 1 : 0;
+        if (closed || n == 0) continue;
+        trdi_submission_add_job(s, &s->examples[first], n);
+        first += n;
+        n = 0;
     }
+    if (n > 0) trdi_submission_add_job(s, &s->examples[first], n);
 }
 
-static trd_status build_batch(translate_call *call)
+static trd_status add_jobs(translate_call *call)
 {
-    const int64_t n = call->source->n;
+    trdi_submission *s = call->submission;
     int64_t n_run = 0;
-    for (int64_t i = 0; i < n; i++) {
-        call->places[i] = -1;
-        n_run += call->sources.empty[i] ? 0 : 1;
-    }
+    for (int64_t i = 0; i < s->n; i++) n_run += s->sources.empty[i] ? 0 : 1;
     if (n_run == 0) return TRD_OK;   /* options of a call that runs nothing are not looked at, as in the original */
-    trdi_batch *batch = &call->batch;
-    TRDI_TRY(trdi_search_resolve(call->model, &call->options, &batch->search));
-    batch->translator = call->translator;
-    batch->places = call->places;
-    batch->on_step = call->options.on_step;
-    batch->on_step_context = call->options.on_step_context;
-    batch->examples = trdi_calloc((size_t)n_run, sizeof *batch->examples);
-    batch->jobs = trdi_calloc((size_t)n_run, sizeof *batch->jobs);
-    if (batch->examples == NULL || batch->jobs == NULL) return trdi_fail(TRD_E_MEMORY, "%lld jobs: out of memory", (long long)n_run);
-    for (int64_t k = 0; k < n; k++) {
-        const int64_t i = call->order[k];
-        if (!call->sources.empty[i]) TRDI_TRY(add_example(call, i));
+    TRDI_TRY(trdi_search_resolve(call->model, &call->options, &s->search));
+    TRDI_TRY(trdi_submission_reserve(s, n_run));
+    call->order = trdi_calloc((size_t)s->n, sizeof *call->order);
+    if (call->order == NULL) return trdi_fail(TRD_E_MEMORY, "call of %lld examples: out of memory", (long long)s->n);
+    TRDI_TRY(trdi_sources_order(&s->sources, s->n, call->order));
+    for (int64_t k = 0; k < s->n; k++) {
+        if (!s->sources.empty[call->order[k]]) TRDI_TRY(add_example(call, call->order[k]));
     }
     TRDI_TRY(make_generator(call));
     make_jobs(call);
     return TRD_OK;
 }
 
+/* Tokens that an example has which is not run: its prefix. */
+static int64_t idle_tokens(const translate_call *call, const trd_future *future)
+{
+    const int64_t n = future->n_target > 0 ? future->n_target - 1 : 0, most = call->options.max_decoding_length;
+    return n > most ? (most > 0 ? most : 0) : n;
+}
+
+static trd_status fill_submission(translate_call *call)
+{
+    trdi_submission *s = call->submission;
+    copy_options(call);
+    TRDI_TRY(trdi_sources_prepare(call->model, call->source, call->options.max_input_length, &s->sources));
+    TRDI_TRY(copy_targets(call));
+    TRDI_TRY(copy_texts(call));
+    for (int64_t i = 0; i < s->n; i++) {
+        s->futures[i].n_source = call->source->lengths[i];
+        s->futures[i].n_idle = idle_tokens(call, &s->futures[i]);
+    }
+    return add_jobs(call);
+}
+
+/* @param how  NULL for a blocking call */
+static trd_status make_submission(translate_call *call, const trd_submit_options *how)
+{
+    TRDI_TRY(trdi_submission_create(TRDI_JOB_SEARCH, call->translator->model, call->source->n, how, &call->submission));
+    call->submission->n_vocabulary = trdi_network_get_info(call->translator->network)->vocabulary;
+    const trd_status status = fill_submission(call);
+    trdi_free(call->order);
+    if (status == TRD_OK) return TRD_OK;
+    trdi_submission_release(call->submission);
+    return status;
+}
+
+trd_status trd_translator_translate(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
+                                    const trd_decoding_options *options, trd_results **out)
+{
+    if (out != NULL) *out = NULL;
+    translate_call call = { .what = "trd_translator_translate", .translator = translator, .source = source, .prefix = prefix };
+    TRDI_TRY(check_arguments(&call, out));
+    call.model = translator->model;
+    TRDI_TRY(read_call_options(&call, options));
+    TRDI_TRY(make_submission(&call, NULL));
+    const trd_status status = trdi_submission_run(call.submission, translator->scheduler, out);
+    trdi_submission_release(call.submission);
+    return status;
+}
+
+trd_status trd_translator_submit(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
+                                 const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
+{
+    translate_call call = { .what = "trd_translator_submit", .translator = translator, .source = source, .prefix = prefix };
+    trd_submit_options wanted;
+    for (int64_t i = 0; futures != NULL && source != NULL && i < source->n; i++) futures[i] = NULL;
+    TRDI_TRY(check_arguments(&call, futures));
+    call.model = translator->model;
+    TRDI_TRY(read_call_options(&call, options));
+    TRDI_TRY(trdi_submit_options_read(how, call.what, &wanted));
+    TRDI_TRY(make_submission(&call, &wanted));
+    const trd_status status = trdi_submission_start(call.submission, translator->scheduler, futures);
+    trdi_submission_release(call.submission);
+    return status;
+}
+
+/* ---- To results ---- */
+
 /* Columns become the user's source tokens: implicit special ones go, what was cut off is 0. */
-static trd_status map_attention(const translate_call *call, int64_t i, trdi_hypothesis *hypothesis, int64_t n_memory)
+static trd_status map_attention(const trd_future *future, const trd_model *model, trdi_hypothesis *hypothesis)
 {
     if (hypothesis->attention == NULL) return TRD_OK;
-    const int64_t first = call->model->add_source_bos ? 1 : 0, wanted = call->source->lengths[i];
-    int64_t there = n_memory - first - (call->model->add_source_eos ? 1 : 0);
+    const int64_t first = model->add_source_bos ? 1 : 0, wanted = future->n_source, n_memory = future->example->n_memory;
+    int64_t there = n_memory - first - (model->add_source_eos ? 1 : 0);
     if (there > wanted) there = wanted;
     float *mapped = trdi_calloc((size_t)hypothesis->n_tokens, (size_t)wanted * sizeof *mapped);
-    if (mapped == NULL) return trdi_fail(TRD_E_MEMORY, "attention of example %lld: out of memory", (long long)i);
+    if (mapped == NULL) return trdi_fail(TRD_E_MEMORY, "attention of example %lld: out of memory", (long long)future->example->index);
     for (int64_t t = 0; t < hypothesis->n_tokens && there > 0; t++) {
         memcpy(mapped + t * wanted, hypothesis->attention + t * n_memory + first, (size_t)there * sizeof *mapped);
     }
@@ -204,110 +301,60 @@ static int64_t arg_max(const float *values, int64_t n)
     return best;
 }
 
-/* Text of source token s of example i, owned by the result. */
-static trd_status source_text(const translate_call *call, int64_t i, int64_t s, trd_result *result, const char **out)
+static void replace_unknowns(const trd_future *future, const trd_model *model, trdi_result_hypothesis *hypothesis)
 {
-    if (result->texts == NULL) {
-        result->texts = trdi_calloc((size_t)call->source->lengths[i], sizeof *result->texts);
-        if (result->texts == NULL) return trdi_fail(TRD_E_MEMORY, "replaced tokens: out of memory");
-        result->n_texts = call->source->lengths[i];
-    }
-    if (result->texts[s] == NULL) {
-        size_t bytes;
-        const char *token = trdi_sequence_field(&call->sources.sequences[i], call->model, s, &bytes);
-        result->texts[s] = trdi_strndup(token != NULL ? token : "", bytes);
-        if (result->texts[s] == NULL) return trdi_fail(TRD_E_MEMORY, "replaced tokens: out of memory");
-    }
-    *out = result->texts[s];
-    return TRD_OK;
-}
-
-static trd_status replace_unknowns(const translate_call *call, int64_t i, trd_result *result, int64_t h)
-{
-    trdi_result_hypothesis *hypothesis = &result->hypotheses[h];
-    const int64_t n_source = call->source->lengths[i];
+    const int64_t n_source = future->n_source;
     for (int64_t t = 0; t < hypothesis->from.n_tokens; t++) {
-        if (hypothesis->from.ids[t] != call->model->target_ids.unk || n_source == 0) continue;
-        const int64_t s = arg_max(hypothesis->from.attention + t * n_source, n_source);
-        TRDI_TRY(source_text(call, i, s, result, &hypothesis->tokens[t]));
+        if (hypothesis->from.ids[t] != model->target_ids.unk || n_source == 0) continue;
+        hypothesis->tokens[t] = future->texts[arg_max(hypothesis->from.attention + t * n_source, n_source)];
     }
-    return TRD_OK;
 }
 
-static trd_status take_result(translate_call *call, int64_t i, trd_result *result)
+static trd_status take_hypotheses(const trd_future *future)
 {
-    trdi_example *example = &call->batch.examples[call->places[i]];
-    if (call->batch.search.wants_events) trdi_finish_samples(example, &call->batch.search);
+    const trdi_submission *s = future->submission;
+    const trd_model *model = s->results->model;
+    trdi_example *example = future->example;
+    trd_result *result = future->result;
     TRDI_TRY(trdi_result_reserve(result, example->n_hypotheses));
-    result->has_scores = call->options.return_scores;
-    result->n_source = call->source->lengths[i];
-    result->n_vocabulary = trdi_network_get_info(call->translator->network)->vocabulary;
+    result->n_vocabulary = s->n_vocabulary;
     for (int64_t h = 0; h < example->n_hypotheses; h++) {
         trdi_hypothesis *hypothesis = &result->hypotheses[h].from;
         *hypothesis = example->hypotheses[h];
         example->hypotheses[h] = (trdi_hypothesis){ 0 };
-        TRDI_TRY(map_attention(call, i, hypothesis, example->n_memory));
-        TRDI_TRY(trdi_result_set_tokens(result, h, call->model));
-        if (call->options.replace_unknowns) TRDI_TRY(replace_unknowns(call, i, result, h));
-        if (call->options.return_attention) continue;
+        TRDI_TRY(map_attention(future, model, hypothesis));
+        TRDI_TRY(trdi_result_set_tokens(result, h, model));
+        if (s->replace_unknowns) replace_unknowns(future, model, &result->hypotheses[h]);
+        if (s->return_attention) continue;
         trdi_free(hypothesis->attention);
         hypothesis->attention = NULL;
     }
     return TRD_OK;
 }
 
-/* An empty source is not run: every hypothesis is the prefix. */
-static trd_status empty_result(translate_call *call, int64_t i, trd_result *result)
+/* An empty source is not run: every hypothesis is the prefix, without what the decoder starts with. */
+static trd_status repeat_prefix(const trd_future *future)
 {
-    const trdi_sequence *prefix = &call->prefixes[i];
-    const int64_t skipped = call->model->decoder_start_id < 0 && prefix->n > 0 ? 1 : 0;
-    int64_t n = prefix->n - skipped;
-    if (n > call->options.max_decoding_length) n = call->options.max_decoding_length > 0 ? call->options.max_decoding_length : 0;
-    result->has_scores = call->options.return_scores;
-    result->n_source = call->source->lengths[i];
-    TRDI_TRY(trdi_result_reserve(result, call->options.num_hypotheses > 0 ? call->options.num_hypotheses : 0));
+    const trdi_submission *s = future->submission;
+    trd_result *result = future->result;
+    TRDI_TRY(trdi_result_reserve(result, s->num_hypotheses > 0 ? s->num_hypotheses : 0));
     for (int64_t h = 0; h < result->n_hypotheses; h++) {
         trdi_hypothesis *hypothesis = &result->hypotheses[h].from;
-        hypothesis->ids = trdi_calloc((size_t)prefix->n, sizeof *hypothesis->ids);
-        if (hypothesis->ids == NULL) return trdi_fail(TRD_E_MEMORY, "result of example %lld: out of memory", (long long)i);
-        if (prefix->n > 0) trdi_sequence_ids(prefix, call->model->target, call->model->target_ids.unk, hypothesis->ids);
-        memmove(hypothesis->ids, hypothesis->ids + skipped, (size_t)(prefix->n - skipped) * sizeof *hypothesis->ids);
-        hypothesis->n_tokens = n;
-        if (call->options.return_attention) {
-            hypothesis->attention = trdi_calloc((size_t)n, (size_t)result->n_source * sizeof(float));
-            if (hypothesis->attention == NULL) return trdi_fail(TRD_E_MEMORY, "result of example %lld: out of memory", (long long)i);
+        hypothesis->ids = trdi_calloc((size_t)future->n_idle, sizeof *hypothesis->ids);
+        if (s->return_attention) hypothesis->attention = trdi_calloc((size_t)future->n_idle, (size_t)result->n_source * sizeof(float));
+        if (hypothesis->ids == NULL || (s->return_attention && hypothesis->attention == NULL)) {
+            return trdi_fail(TRD_E_MEMORY, "result of an empty example: out of memory");
         }
-        TRDI_TRY(trdi_result_set_tokens(result, h, call->model));
+        if (future->n_idle > 0) memcpy(hypothesis->ids, future->target + 1, (size_t)future->n_idle * sizeof *hypothesis->ids);
+        hypothesis->n_tokens = future->n_idle;
+        TRDI_TRY(trdi_result_set_tokens(result, h, s->results->model));
     }
     return TRD_OK;
 }
 
-static trd_status run_call(translate_call *call, const trd_sequences *prefix, trd_model *model)
+trd_status trdi_translate_convert(trd_future *future)
 {
-    TRDI_TRY(prepare_inputs(call, prefix));
-    TRDI_TRY(build_batch(call));
-    if (call->batch.n_jobs > 0) TRDI_TRY(trdi_batch_run(&call->batch));
-    TRDI_TRY(trdi_results_create(model, call->source->n, &call->results));
-    for (int64_t i = 0; i < call->source->n; i++) {
-        trd_result *result = &call->results->items[i];
-        TRDI_TRY(call->places[i] >= 0 ? take_result(call, i, result) : empty_result(call, i, result));
-    }
-    return TRD_OK;
-}
-
-trd_status trd_translator_translate(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
-                                    const trd_decoding_options *options, trd_results **out)
-{
-    TRDI_TRY(check_call(translator, source, prefix, out));
-    translate_call call = { .translator = translator, .model = translator->model, .source = source };
-    TRDI_TRY(read_call_options(options, &call.options));
-    const trd_status status = run_call(&call, prefix, translator->model);
-    if (status == TRD_OK) *out = call.results;
-    else trd_results_destroy(call.results);
-    trdi_batch_free(&call.batch);
-    trdi_sources_free(&call.sources);
-    trdi_free(call.prefixes);
-    trdi_free(call.order);
-    trdi_free(call.places);
-    return status;
+    future->result->has_scores = future->submission->return_scores;
+    future->result->n_source = future->n_source;
+    return future->example != NULL ? take_hypotheses(future) : repeat_prefix(future);
 }

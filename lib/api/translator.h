@@ -31,20 +31,21 @@ struct trd_result {
     bool    has_scores, has_token_scores;
     int64_t n_source;               /* columns of attention */
     int64_t n_vocabulary;           /* columns of logits */
-    char  **texts;                  /* source tokens that replace unknown ones: owned; entries may be NULL */
-    int64_t n_texts;
 };
 
 struct trd_results {
     trd_model  *model;              /* retained: tokens point into its vocabularies */
     trd_result *items;
     int64_t     n;
+    const char **texts;             /* source tokens that replace unknown ones, and behind them their bytes; NULL if none can */
 };
 
 /** Room for n results. */
 trd_status trdi_results_create(trd_model *model, int64_t n, trd_results **out);
 /** Room for n hypotheses, zeroed. */
 trd_status trdi_result_reserve(trd_result *result, int64_t n);
+/** Free what it holds. */
+void trdi_result_clear(trd_result *result);
 /** Look up the texts of a hypothesis' ids in the target vocabulary. */
 trd_status trdi_result_set_tokens(trd_result *result, int64_t h, const trd_model *model);
 

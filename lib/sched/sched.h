@@ -47,6 +47,8 @@ typedef struct trdi_call {
      * both may go as soon as n_pending is 0.
      */
     void      (*ended)(struct trdi_call *call, struct trdi_job *job);
+    /** NULL, or called by trdi_call_notify() after all else, without locks, on the thread of a job that is not DONE. Must be short. */
+    void      (*notified)(struct trdi_call *call);
 } trdi_call;
 trd_status trdi_call_init(trdi_call *call);
 void trdi_call_destroy(trdi_call *call);

@@ -33,7 +33,9 @@ void trdi_call_notify(trdi_call *call)
     call->n_notified++;
     /* Under the mutex: once it is free, the waiter may destroy the call. */
     trdi_call_wake_locked(call);
+    void (*const notified)(trdi_call *) = call->notified;
     trdi_mutex_unlock(&call->mutex);
+    if (notified != NULL) notified(call);
 }
 
 trd_status trdi_watcher_init(trdi_watcher *watcher)
