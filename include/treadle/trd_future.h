@@ -43,9 +43,9 @@ typedef struct trd_submit_options {
     double  timeout_seconds;   /**< 0: none; else what has not ended so long after submission ends with TRD_E_TIMEOUT, within a step */
     bool    refuse_when_full;  /**< false: submission waits for room in the bounded backlog; true: TRD_E_BUSY, nothing submitted */
     trd_done_callback on_done; /**< NULL; once per future */
-    void   *on_done_context;
+    void   *on_done_context;   /**< handed to on_done */
     trd_progress_callback on_progress; /**< NULL */
-    void   *on_progress_context;
+    void   *on_progress_context; /**< handed to on_progress */
 } trd_submit_options;
 /** Fill in the defaults. @param size  sizeof(trd_submit_options) as the caller was compiled */
 TRD_API void trd_submit_options_init(trd_submit_options *options, size_t size);
