@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "core/scarce.h"
 #include "core/threads.h"
 #include "sched/trace.h"
 #include "treadle/trd_trace.h"
@@ -274,6 +275,32 @@ static void test_fork(void)
     CHECK_INT(trd_trace_count(NULL), 100);
 }
 
+/* Allocation fails from the n-th on: spans are lost and counted, files are not written, nothing else happens. */
+static void test_scarce(void)
+{
+    bool done = false;
+    for (int n = 0; !done; n++) {
+        CHECK(n < 200);
+        scarce_allow(n);
+        const trd_status started = trd_trace_start(8000);
+        CHECK(started == TRD_OK || started == TRD_E_MEMORY);
+        if (started != TRD_OK) continue;
+        for (int i = 0; i < 5000; i++) add_step(TRDI_TRACE_DECODE, i % 2 == 0 ? "cpu:0" : WILD, i % 3, i * 10, i * 10 + 5);
+        for (int i = 0; i < 10; i++) add_job("cpu:0", 0, i, i + 5, i + 1000, TRD_OK);
+        int64_t n_dropped;
+        CHECK_INT(trd_trace_count(&n_dropped) + n_dropped, 5010);
+        const trd_status json = trd_trace_write(path_of("scarce.json")), svg = trd_trace_write(path_of("scarce.svg"));
+        CHECK(json == TRD_OK || json == TRD_E_MEMORY);
+        CHECK(svg == TRD_OK || svg == TRD_E_MEMORY);
+        CHECK_INT(access(path_of("scarce.json"), F_OK) == 0, json == TRD_OK);
+        CHECK_INT(access(path_of("scarce.svg"), F_OK) == 0, svg == TRD_OK);
+        if (json == TRD_OK) (void)unlink(path_of("scarce.json"));
+        if (svg == TRD_OK) (void)unlink(path_of("scarce.svg"));
+        done = json == TRD_OK && svg == TRD_OK && n_dropped == 0;
+    }
+    scarce_allow(1 << 30);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) {
@@ -287,6 +314,8 @@ int main(int argc, char **argv)
         CHECK_OK(trd_trace_write("moment.svg"));
         return 0;
     }
+    CHECK_OK(trd_allocator_set(&scarce_allocator));
+    scarce_allow(1 << 30);
     CHECK(mkdtemp(folder) != NULL);
     test_never_started();
     test_bad();
@@ -294,6 +323,7 @@ int main(int argc, char **argv)
     test_stop();
     test_json();
     test_threads();
+    test_scarce();
     if (!UNDER_THREAD_SANITIZER) test_fork();       /* it forbids threads in a child of a program with threads */
     fill();
     json_decref(written("full.json"));
