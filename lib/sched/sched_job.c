@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sched/sched_private.h"
+#include "sched/trace.h"
 
 const char trdi_cancelled_text[] = "the job was cancelled before it ran";
 const char trdi_expired_text[] = "the job's time was over before it ran";
@@ -59,8 +60,21 @@ static void count_end(trdi_scheduler_counters *counters, trd_status status)
     else counters->n_failed++;
 }
 
+/* A job that ends while it waits belongs to no worker. */
+static void trace_end(const trdi_scheduler *scheduler, const trdi_job *job, trd_status status)
+{
+    const bool runs = job->state == TRDI_JOB_RUNNING;
+    const trdi_trace_span span = {
+        .kind = TRDI_TRACE_JOB, .device = runs ? scheduler->workers[job->worker].info.name : NULL, .worker = runs ? job->worker : -1,
+        .start_ns = job->submitted_ns, .admitted_ns = runs ? job->admitted_ns : 0, .end_ns = trdi_now_ns(), .n_jobs = 1,
+        .n_tokens = trdi_job_cost(job), .status = status,
+    };
+    trdi_trace_add(&span);
+}
+
 void trdi_job_finish_locked(trdi_scheduler *scheduler, trdi_job *job, trd_status status)
 {
+    if (trdi_trace_wanted()) trace_end(scheduler, job, status);
     if (job->state == TRDI_JOB_RUNNING) trdi_worker_note_end_locked(scheduler, job, status);
     job->state = TRDI_JOB_DONE;
     scheduler->n_unfinished--;

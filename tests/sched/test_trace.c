@@ -10,6 +10,7 @@
 #include "core/scarce.h"
 #include "core/threads.h"
 #include "sched/trace.h"
+#include "sleepy_executor.h"
 #include "treadle/trd_trace.h"
 
 /* A device whose name no file may take as it is. */
@@ -275,6 +276,48 @@ static void test_fork(void)
     CHECK_INT(trd_trace_count(NULL), 100);
 }
 
+/* Every job of a scheduler leaves one span, whether it ran or not. */
+static void test_jobs(void)
+{
+    enum { N = 30 };
+    static sleepy_job jobs[N];
+    trdi_job *list[N];
+    trdi_call call;
+    CHECK_OK(trdi_call_init(&call));
+    CHECK_OK(trd_trace_start(0));
+    for (int i = 0; i < N; i++) {
+        jobs[i] = (sleepy_job){ .job = { .call = &call, .cost = i + 1 }, .n_steps = 1, .fail_step = i == 3, .gated = i == 0 };
+        list[i] = &jobs[i].job;
+    }
+    sleepy_plan plan = { .capacity = 1, .fail_open = -1 };
+    trdi_scheduler *scheduler;
+    CHECK_OK(sleepy_scheduler(&plan, 1, 0, &scheduler));
+    CHECK_OK(trdi_scheduler_submit(scheduler, list, N, TRDI_WHEN_FULL_BLOCK));
+    trdi_job_cancel(&jobs[N - 1].job);          /* waits: the worker runs the first one */
+    atomic_store(&jobs[0].gate_open, true);
+    CHECK(trdi_call_wait(&call, NULL));
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
+    trdi_trace_picture picture;
+    CHECK_OK(trdi_trace_picture_take(&picture));
+    CHECK_INT(picture.n, N);
+    int64_t cost = 0;
+    for (int i = 0; i < N; i++) {
+        const trdi_trace_record *const r = &picture.records[i];
+        const bool ran = r->n_tokens != N;      /* its cost tells which job it was */
+        CHECK_INT(r->kind, TRDI_TRACE_JOB);
+        CHECK_INT(r->worker, ran ? 0 : -1);
+        CHECK_INT(r->status, jobs[r->n_tokens - 1].job.status);
+        CHECK(r->start_ns <= r->end_ns && (ran ? r->start_ns <= r->admitted_ns && r->admitted_ns <= r->end_ns : r->admitted_ns == 0));
+        cost += r->n_tokens;
+    }
+    CHECK_INT(cost, N * (N + 1) / 2);
+    CHECK(jobs[3].job.status != TRD_OK);
+    CHECK_INT(jobs[N - 1].job.status, TRD_E_CANCELLED);
+    CHECK_INT(picture.levels[picture.n_levels - 1].n_running + picture.levels[picture.n_levels - 1].n_waiting, 0);
+    trdi_trace_picture_free(&picture);
+    trdi_call_destroy(&call);
+}
+
 /* Allocation fails from the n-th on: spans are lost and counted, files are not written, nothing else happens. */
 static void test_scarce(void)
 {
@@ -323,6 +366,7 @@ int main(int argc, char **argv)
     test_stop();
     test_json();
     test_threads();
+    test_jobs();
     test_scarce();
     if (!UNDER_THREAD_SANITIZER) test_fork();       /* it forbids threads in a child of a program with threads */
     fill();
