@@ -65,7 +65,7 @@ static bool is_stranger(const trdi_policy_view *view, int32_t worker)
 }
 
 /*
- * A worker takes up to its share of all unfinished work, by speed, as long as it would be done no later than the others with all the rest: so
+ * A worker takes a job if it would be done no later than the others with all the rest: so it comes to have its share of the work by speed, and
  * workers of any speeds end together. The one that would be first to end a job may always have it.
  */
 static bool take_for_throughput(const trdi_policy_view *view, int32_t worker, const trdi_job *job)
@@ -73,14 +73,11 @@ static bool take_for_throughput(const trdi_policy_view *view, int32_t worker, co
     const trdi_worker_view *const own = &view->workers[worker];
     if (is_stranger(view, worker) && own->n_running >= CAUTIOUS_JOBS) return false;
     const int64_t cost = trdi_job_cost(job);
-    const double speed = speed_of(view, worker);
     double others = 0;
     for (int32_t i = 0; i < view->n_workers; i++)
         if (i != worker && !view->workers[i].retired) others += speed_of(view, i);
-    const double share = speed / (speed + others) * (double)view->cost_unfinished;
     const double rest = (double)(view->cost_unfinished - own->cost_running);
-    if ((double)own->cost_running < share && end_of(view, worker, cost) * others <= rest) return true;
-    return is_first_to_end(view, worker, cost);
+    return end_of(view, worker, cost) * others <= rest || is_first_to_end(view, worker, cost);
 }
 
 static bool take_for_latency(const trdi_policy_view *view, int32_t worker, const trdi_job *job)

@@ -5,7 +5,7 @@
  *   sched_take.c     which worker takes what; jobs that come back; retired workers
  *   sched_worker.c   the loop of a worker's thread
  *   sched_timer.c    the thread that ends waiting jobs at their deadlines
- *   backlog.c, deadlines.c, policies.c   data structures and rules, without locks
+ *   backlog.c, deadlines.c, policies.c, speed.c   data structures and rules, without locks
  */
 #ifndef TRDI_SCHED_PRIVATE_H
 #define TRDI_SCHED_PRIVATE_H
@@ -14,16 +14,12 @@
 #include "sched/deadlines.h"
 #include "sched/policy.h"
 #include "sched/sched.h"
+#include "sched/speed.h"
 
 /** A thread in trdi_scheduler_submit(), on its stack. */
 typedef struct trdi_submission {
     int64_t n_entering;        /**< of its jobs; guarded by the scheduler's mutex */
 } trdi_submission;
-
-/** Work that ended of late: speed is cost / ns. Halved now and then. */
-typedef struct trdi_recent {
-    double cost, ns, n;
-} trdi_recent;
 
 /** One thread and its executor. */
 typedef struct trdi_worker {

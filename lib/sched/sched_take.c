@@ -6,9 +6,6 @@
 
 #include "sched/sched_private.h"
 
-/** Jobs whose ends tell a worker's speed: beyond them, and four times what it runs, older ones count half. */
-#define RECENT_JOBS 64
-
 static void get_view(const trdi_scheduler *scheduler, trdi_policy_view *view)
 {
     *view = (trdi_policy_view){
@@ -106,19 +103,9 @@ static void begin(trdi_scheduler *scheduler, int32_t worker, trdi_job *job)
     job->state = TRDI_JOB_RUNNING;
     job->worker = worker;
     job->admitted_ns = trdi_now_ns();
-    trdi_worker_view *const view = &scheduler->views[worker];
-    view->n_running++;
-    view->cost_running += trdi_job_cost(job);
+    trdi_view_begin(&scheduler->views[worker], trdi_job_cost(job));
     scheduler->n_offered++;
     scheduler->n_taken++;
-}
-
-/* The worker has a job no longer. */
-static void forget(trdi_scheduler *scheduler, const trdi_job *job)
-{
-    trdi_worker_view *const view = &scheduler->views[job->worker];
-    view->n_running--;
-    view->cost_running -= trdi_job_cost(job);
 }
 
 /* Jobs at the head whose time is over; the timer may be late. */
@@ -183,7 +170,7 @@ static void take_back(trdi_scheduler *scheduler, trdi_job *job, trdi_ended *ende
     } else if (trdi_job_is_expired(job)) {
         trdi_job_end_locked(scheduler, job, TRD_E_TIMEOUT, trdi_expired_text, ended);
     } else {
-        forget(scheduler, job);
+        trdi_view_forget(&scheduler->views[job->worker], trdi_job_cost(job));
         trdi_job_wait_again_locked(scheduler, job);
     }
 }
@@ -255,31 +242,20 @@ void trdi_worker_note_end_locked(trdi_scheduler *scheduler, const trdi_job *job,
 {
     trdi_worker *const worker = &scheduler->workers[job->worker];
     trdi_worker_view *const view = &scheduler->views[job->worker];
-    forget(scheduler, job);
+    const int64_t cost = trdi_job_cost(job);
+    trdi_view_forget(view, cost);
     worker->counters.n_done++;
     if (status != TRD_OK) return;
-    const double cost = (double)trdi_job_cost(job);
-    worker->counters.cost_done += trdi_job_cost(job);
-    worker->recent.cost += cost;
-    worker->recent.n += 1;
-    const double latency = (double)(trdi_now_ns() - job->admitted_ns) * 1e-9 / cost;
-    view->latency += (latency - view->latency) * (view->latency > 0 ? 0.125 : 1.0);
+    worker->counters.cost_done += cost;
+    trdi_view_succeed(view, &worker->recent, cost, (double)(trdi_now_ns() - job->admitted_ns) * 1e-9);
 }
 
 void trdi_worker_note_step(trdi_worker *worker, int64_t ns)
 {
     trdi_scheduler *const scheduler = worker->scheduler;
     trdi_mutex_lock(&scheduler->mutex);
-    trdi_worker_view *const view = &scheduler->views[worker->index];
-    trdi_recent *const recent = &worker->recent;
     worker->counters.busy_ns += ns;
-    recent->ns += (double)ns;
-    if (recent->cost > 0 && recent->ns > 0) view->speed = worker->counters.speed = recent->cost / recent->ns * 1e9;
-    if (recent->n > RECENT_JOBS + 4 * (double)view->n_running) {
-        recent->cost *= 0.5;
-        recent->ns *= 0.5;
-        recent->n *= 0.5;
-    }
+    trdi_view_step(&scheduler->views[worker->index], &worker->recent, (double)ns * 1e-9);
     trdi_mutex_unlock(&scheduler->mutex);
 }
 
@@ -307,5 +283,6 @@ void trdi_scheduler_get_worker_counters(trdi_scheduler *scheduler, int32_t worke
     trdi_mutex_lock(&scheduler->mutex);
     *out = scheduler->workers[worker].counters;
     out->n_running = scheduler->views[worker].n_running;
+    out->speed = scheduler->views[worker].speed;
     trdi_mutex_unlock(&scheduler->mutex);
 }
