@@ -12,28 +12,17 @@
 /** Jobs at once that a worker gets whose speed nobody knows, beside workers of other kinds. */
 #define CAUTIOUS_JOBS 4
 
-/* Mean speed of workers of a kind, < 0 = of any; 0 = not known. */
-static double mean_speed(const trdi_policy_view *view, int32_t kind)
-{
-    double sum = 0, n = 0;
-    for (int32_t i = 0; i < view->n_workers; i++) {
-        const trdi_worker_view *const w = &view->workers[i];
-        if (!(w->speed > 0) || (kind >= 0 && w->kind != kind)) continue;
-        sum += w->speed;
-        n += 1;
-    }
-    return n > 0 ? sum / n : 0;
-}
-
-/* Its own speed, or what is likely. */
+/* Its own speed, or what is likely: the mean of those known. */
 static double speed_of(const trdi_policy_view *view, int32_t worker)
 {
-    const trdi_worker_view *const w = &view->workers[worker];
-    if (w->speed > 0) return w->speed;
-    const double alike = mean_speed(view, w->kind);
-    if (alike > 0) return alike;
-    const double any = mean_speed(view, -1);
-    return any > 0 ? any : 1;
+    if (view->workers[worker].speed > 0) return view->workers[worker].speed;
+    double sum = 0, n = 0;
+    for (int32_t i = 0; i < view->n_workers; i++) {
+        if (!(view->workers[i].speed > 0)) continue;
+        sum += view->workers[i].speed;
+        n += 1;
+    }
+    return n > 0 ? sum / n : 1;
 }
 
 /* Seconds until the worker would end the job and all that it has. */
@@ -58,7 +47,7 @@ static bool is_first_to_end(const trdi_policy_view *view, int32_t worker, int64_
 static bool is_stranger(const trdi_policy_view *view, int32_t worker)
 {
     const int32_t kind = view->workers[worker].kind;
-    if (mean_speed(view, kind) > 0) return false;
+    if (view->workers[worker].speed > 0) return false;
     for (int32_t i = 0; i < view->n_workers; i++)
         if (view->workers[i].kind != kind && !view->workers[i].retired) return true;
     return false;

@@ -9,7 +9,7 @@
 
 /** A worker as a policy sees it. */
 typedef struct trdi_worker_view {
-    int32_t kind;              /**< workers on devices of the same name have the same: they are alike */
+    int32_t kind;              /**< workers on devices of the same name have the same: they are alike, and so are speed and latency */
     int64_t n_running;         /**< jobs that it has */
     int64_t cost_running;      /**< of these */
     double  speed;             /**< cost per second; 0 = not known yet */

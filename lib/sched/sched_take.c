@@ -247,7 +247,7 @@ void trdi_worker_note_end_locked(trdi_scheduler *scheduler, const trdi_job *job,
     worker->counters.n_done++;
     if (status != TRD_OK) return;
     worker->counters.cost_done += cost;
-    trdi_view_succeed(view, &worker->recent, cost, (double)(trdi_now_ns() - job->admitted_ns) * 1e-9);
+    trdi_view_succeed(view, &scheduler->workers[view->kind].recent, cost, (double)(trdi_now_ns() - job->admitted_ns) * 1e-9);
 }
 
 void trdi_worker_note_step(trdi_worker *worker, int64_t ns)
@@ -255,7 +255,13 @@ void trdi_worker_note_step(trdi_worker *worker, int64_t ns)
     trdi_scheduler *const scheduler = worker->scheduler;
     trdi_mutex_lock(&scheduler->mutex);
     worker->counters.busy_ns += ns;
-    trdi_view_step(&scheduler->views[worker->index], &worker->recent, (double)ns * 1e-9);
+    trdi_worker_view *const view = &scheduler->views[worker->index];
+    trdi_view_step(view, &scheduler->workers[view->kind].recent, (double)ns * 1e-9);
+    for (int32_t i = view->kind; i < scheduler->setup.n_workers; i++) {
+        if (scheduler->views[i].kind != view->kind) continue;
+        scheduler->views[i].speed = view->speed;
+        scheduler->views[i].latency = view->latency;
+    }
     trdi_mutex_unlock(&scheduler->mutex);
 }
 

@@ -1,10 +1,10 @@
-/* speed.h: how fast a worker is, from what it ended of late. Plain arithmetic: what policies see of workers is made here. */
+/* speed.h: how fast workers of a kind are, from what they ended of late. Plain arithmetic: what policies see of workers is made here. */
 #ifndef TRDI_SPEED_H
 #define TRDI_SPEED_H
 
 #include "sched/policy.h"
 
-/** Work that a worker ended of late, and its time in steps; what is older counts less. */
+/** Work that workers of a kind ended of late, and their time in steps; what is older counts less. */
 typedef struct trdi_recent {
     double cost, seconds, n;
 } trdi_recent;
