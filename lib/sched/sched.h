@@ -120,7 +120,7 @@ typedef struct trdi_executor_ops {
 } trdi_executor_ops;
 
 /** Workers of one scheduler. */
-enum { TRDI_MAX_WORKERS = 4096 };
+enum { TRDI_MAX_WORKERS = 1024 };
 
 typedef struct trdi_worker_setup {
     const trdi_executor_ops *ops;

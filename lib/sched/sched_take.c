@@ -96,6 +96,12 @@ static bool is_for(const trdi_scheduler *scheduler, int32_t worker, trdi_job *jo
     return now >= *until_ns;
 }
 
+/* What policies look at has changed: idle workers that left a job to others think again. */
+static void rethink(trdi_scheduler *scheduler)
+{
+    if (scheduler->n_idle > 0 && scheduler->backlog.n > 0) trdi_cond_broadcast(&scheduler->work);
+}
+
 /* Out of the backlog, into the hands of the worker. */
 static void begin(trdi_scheduler *scheduler, int32_t worker, trdi_job *job)
 {
@@ -106,6 +112,7 @@ static void begin(trdi_scheduler *scheduler, int32_t worker, trdi_job *job)
     trdi_view_begin(&scheduler->views[worker], trdi_job_cost(job));
     scheduler->n_offered++;
     scheduler->n_taken++;
+    rethink(scheduler);
 }
 
 /* Jobs at the head whose time is over; the timer may be late. */
@@ -209,7 +216,7 @@ void trdi_worker_failed(trdi_worker *worker, trdi_job *jobs)
             trdi_job_end_locked(scheduler, job, TRD_E_DEVICE, worker->error, &ended);
         }
     }
-    if (scheduler->n_idle > 0) trdi_cond_broadcast(&scheduler->work);
+    rethink(scheduler);
     trdi_mutex_unlock(&scheduler->mutex);
     trdi_publish_ended(&ended);
 }
@@ -220,6 +227,7 @@ void trdi_worker_recovered(trdi_worker *worker)
     trdi_mutex_lock(&scheduler->mutex);
     scheduler->views[worker->index].retired = false;
     scheduler->n_usable++;
+    rethink(scheduler);
     trdi_mutex_unlock(&scheduler->mutex);
 }
 
@@ -232,8 +240,7 @@ void trdi_worker_retired(trdi_worker *worker)
     memcpy(worker->counters.reason, worker->error, sizeof worker->error);
     memcpy(scheduler->reason, worker->error, sizeof worker->error);
     if (++scheduler->n_retired == scheduler->setup.n_workers) trdi_end_waiting_locked(scheduler, TRD_E_DEVICE, worker->error, &ended);
-    /* Jobs that the others had left to this worker. */
-    trdi_cond_broadcast(&scheduler->work);
+    rethink(scheduler);
     trdi_mutex_unlock(&scheduler->mutex);
     trdi_publish_ended(&ended);
 }

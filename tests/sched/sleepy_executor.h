@@ -25,6 +25,8 @@ typedef struct sleepy_plan {
     int64_t step_us;
     int     fail_open;         /* index of a worker that cannot open, -1 = none */
     bool    impossible;        /* refuses everything */
+    unsigned broken;           /* bit w: every step of worker w fails */
+    bool    fail_reopen;       /* an executor that was closed cannot be opened again */
     atomic_int n_open, n_closed, n_steps, n_admitted, n_evicted, n_released, max_active;
 } sleepy_plan;
 
