@@ -23,26 +23,6 @@ static void set_result(trdi_job *job, trd_status status, const char *text)
     job->error[length] = '\0';
 }
 
-/* For the trace. Nobody else looks at the job yet. */
-static void trace_life(const trdi_job *job)
-{
-    if (!trdi_trace_wanted()) return;
-    /* A job that a worker took is ended by this worker, so the scheduler stands. */
-    const bool ran = job->admitted_ns != 0;
-    const trdi_trace_span span = {
-        .kind = TRDI_TRACE_JOB,
-        .device = ran ? job->scheduler->workers[job->worker].info.name : "",
-        .worker = ran ? job->worker : -1,
-        .start_ns = job->submitted_ns,
-        .end_ns = trdi_now_ns(),
-        .n_jobs = 1,
-        .n_tokens = trdi_job_cost(job),
-        .admitted_ns = job->admitted_ns,
-        .status = job->status,
-    };
-    trdi_trace_add(&span);
-}
-
 /* The job's call learns of its end. Needs the call's mutex; once it is free, the owner may free job and call. */
 static void publish_locked(trdi_job *job)
 {
@@ -56,7 +36,6 @@ static void publish(trdi_job *job)
 {
     trdi_call *const call = job->call;
     void (*const ended)(trdi_call *, trdi_job *) = call->ended;
-    trace_life(job);
     trdi_mutex_lock(&call->mutex);
     publish_locked(job);
     trdi_mutex_unlock(&call->mutex);
@@ -327,8 +306,7 @@ void trdi_job_cancel(trdi_job *job)
     }
     if (waited) {
         set_result(job, TRD_E_CANCELLED, trdi_cancelled_text);
-        trace_life(job);
-        publish_locked(job);
+            publish_locked(job);
     }
     void (*const ended)(trdi_call *, trdi_job *) = waited ? call->ended : NULL;
     trdi_mutex_unlock(&call->mutex);

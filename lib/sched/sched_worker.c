@@ -6,7 +6,6 @@
 
 #include "core/log.h"
 #include "sched/sched_private.h"
-#include "sched/trace.h"
 
 enum {
     MAX_FAILURES = 3,          /* of its device in a row, opening included, before a worker retires */
@@ -25,10 +24,7 @@ static void keep_error(trdi_worker *worker)
 static bool open_executor(trdi_worker *worker)
 {
     const trdi_worker_setup *const setup = &worker->scheduler->setup;
-    trdi_trace_span span = { .kind = TRDI_TRACE_LOAD, .device = worker->info.name, .worker = worker->index, .start_ns = trdi_now_ns() };
     worker->status = setup->open(setup->context, &worker->info, &worker->executor);
-    span.end_ns = trdi_now_ns();
-    trdi_trace_add(&span);
     if (worker->status != TRD_OK) keep_error(worker);
     return worker->status == TRD_OK;
 }
