@@ -33,9 +33,18 @@ typedef struct trd_sequences {
 /** How a translator is set up. Start from trd_translator_options_init(). */
 typedef struct trd_translator_options {
     size_t      struct_size;         /**< bytes; set by the init function */
-    const char *device;              /**< "cpu" (default), "opencl", "gpu", "auto", "cpu:0", a part of a device's name; TREADLE_DEVICE replaces the default */
-    const char *compute_type;        /**< "default" (default), "auto", "float32", "float", "int8", "int8_float32", "int16", "float16" ... */
-    int32_t     inter_threads;       /**< workers; default 1; >= 1 */
+    /**
+     * "cpu" (default), "opencl", "gpu", "auto", "cpu:0", a part of a device's name; TREADLE_DEVICE replaces the default. Or a list, "cpu,opencl",
+     * whose devices then share the work; one named twice has twice the workers.
+     */
+    const char *device;
+    /**
+     * "default" (default), "auto", "float32", "float", "int8", "int8_float32", "int16", "float16" ... For several devices also by kind or device:
+     * "cpu:float32,opencl:1:int8"; an entry without a name is for those that no other one names, which is "default" if there is none. What no device
+     * is named by is passed over.
+     */
+    const char *compute_type;
+    int32_t     inter_threads;       /**< workers for each device of the list; default 1; >= 1 */
     int32_t     intra_threads;       /**< threads of each worker; 0 (default): OMP_NUM_THREADS, else min(4, cores allowed) */
     int32_t     max_queued_batches;  /**< bound of the backlog in jobs waiting: 0 (default) automatic, > 0 exact, < 0 unbounded */
     int32_t     cpu_core_offset;     /**< >= 0 pins the threads of worker i from core offset + i * intra_threads on; -1 (default) does not pin */
@@ -51,8 +60,11 @@ typedef struct trd_translator_options {
 /** Fill in the defaults. @param size  sizeof(trd_translator_options) as the caller was compiled */
 TRD_API void trd_translator_options_init(trd_translator_options *options, size_t size);
 
-/** Translates and scores. Any thread may use it; a child of fork() may not (TRD_E_FORKED): it makes its own. For devices other than
- * the CPU the fork must come before anything here asks for devices: drivers do not survive one. */
+/**
+ * Translates and scores. Any thread may use it. A child of fork() may too if all its devices are the CPU: it shares the weights and gets workers of its
+ * own at its first call, whatever the parent was doing. Other devices' drivers do not survive a fork: there everything but trd_translator_destroy() is
+ * TRD_E_FORKED in the child, and the fork must come before anything here asks for devices.
+ */
 typedef struct trd_translator trd_translator;
 
 /**
@@ -68,23 +80,54 @@ typedef struct trd_translator trd_translator;
 TRD_API trd_status trd_translator_create(trd_model *model, const trd_translator_options *options, trd_translator **out);
 
 /**
- * Stop the workers and free everything. NULL does nothing. Threads: no other thread may be inside a call on the translator, and it
- * must not be called from a callback. Results stay valid. In a child of the process that made the translator it does nothing.
+ * Let work run to its end, stop the workers and free everything; after trd_translator_cancel_all() that takes a step. NULL does nothing. Waits for
+ * calls that other threads are inside; no new one may begin, and it must not be called from a callback of a blocking call. Results stay valid. In a child of
+ * fork() it frees what is the child's alone.
  */
 TRD_API void trd_translator_destroy(trd_translator *translator);
+
+/**
+ * End all work: what waits ends at once with TRD_E_CANCELLED, what runs within a step. Does not wait for it. Later calls are TRD_E_STATE, until
+ * trd_translator_load(). NULL does nothing. Threads: any, callbacks too.
+ */
+TRD_API void trd_translator_cancel_all(trd_translator *translator);
+
+/**
+ * Give back what the model takes on its devices. Nothing happens, and *done is false, while anything waits or runs, while a thread is inside a call, and for
+ * to_host with the CPU as the only kind of device. Calls are TRD_E_STATE then, until trd_translator_load().
+ *
+ * @param to_host  keep the model's weights mapped in the host's memory, so that loading needs no file; else a copy so kept goes too
+ * @param done     NULL, or whether it was done; unloading twice is
+ */
+TRD_API trd_status trd_translator_unload(trd_translator *translator, bool to_host, bool *done);
+/**
+ * Undo trd_translator_unload() or trd_translator_cancel_all(); nothing to do while loaded. Waits while another thread loads or unloads.
+ *
+ * @param keep_host  keep what trd_translator_unload() kept on the host; else it goes
+ * @return what trd_translator_create() returns; TRD_E_IO if the model's file has changed since it was opened; TRD_E_BUSY while calls that were
+ *         cancelled have not returned. After a failure it stays unloaded and may be tried again
+ */
+TRD_API trd_status trd_translator_load(trd_translator *translator, bool keep_host);
+/**
+ * Give back what steps have taken beside the weights: keys and values, activations. It comes back as needed. Nothing happens while anything waits or
+ * runs. @param done  NULL, or whether it was done
+ */
+TRD_API trd_status trd_translator_empty_cache(trd_translator *translator, bool *done);
 
 /** What a translator runs on. Strings live as long as the translator. */
 typedef struct trd_translator_info {
     size_t      struct_size;        /**< set by the caller */
-    const char *device;             /**< "cpu:0" */
+    const char *device;             /**< "cpu:0"; the first of several, as with what follows */
     const char *device_name;        /**< as the vendor writes it */
     const char *compute_type;       /**< in effect, e.g. "float32" */
     const char *compute_type_note;  /**< why it differs from the stored type; "" if it does not */
-    int32_t     n_workers;          /**< inter_threads in effect */
+    int32_t     n_workers;          /**< over all devices */
     int32_t     n_threads;          /**< of each worker */
     int64_t     n_queued;           /**< jobs waiting at this moment */
     int64_t     n_active;           /**< jobs waiting or running at this moment */
     bool        weights_from_cache; /**< the prepared weights were mapped from the cache file */
+    bool        is_loaded;          /**< false after trd_translator_unload() */
+    int32_t     n_devices;          /**< devices, each once */
 } trd_translator_info;
 /** Fill info. @param info  struct_size set by the caller; that many bytes are filled. Threads: any. */
 TRD_API trd_status trd_translator_get_info(trd_translator *translator, trd_translator_info *info);

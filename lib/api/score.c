@@ -29,7 +29,7 @@ static trd_status check_arguments(const score_call *call, const void *out)
     const trd_sequences *source = call->source, *target = call->target;
     if (out == NULL) return trdi_fail(TRD_E_INVALID, "%s: out is NULL", call->what);
     if (call->translator == NULL) return trdi_fail(TRD_E_INVALID, "%s: translator is NULL", call->what);
-    TRDI_TRY(trdi_translator_check_process(call->translator, call->what));
+    TRDI_TRY(trdi_workers_check_process(call->translator->workers, call->what));
     if (source == NULL || target == NULL) return trdi_fail(TRD_E_INVALID, "%s: %s is NULL", call->what, source == NULL ? "source" : "target");
     TRDI_TRY(trdi_sequences_check(source, "source"));
     TRDI_TRY(trdi_sequences_check(target, "target"));
@@ -126,7 +126,7 @@ trd_status trd_translator_score(trd_translator *translator, const trd_sequences 
     call.model = translator->model;
     TRDI_TRY(read_call_options(&call, options));
     TRDI_TRY(make_submission(&call, NULL));
-    const trd_status status = trdi_submission_run(call.submission, translator->scheduler, out);
+    const trd_status status = trdi_submission_run(call.submission, translator->workers, call.what, out);
     trdi_submission_release(call.submission);
     return status;
 }
@@ -142,7 +142,7 @@ trd_status trd_translator_submit_score(trd_translator *translator, const trd_seq
     TRDI_TRY(read_call_options(&call, options));
     TRDI_TRY(trdi_submit_options_read(how, call.what, &wanted));
     TRDI_TRY(make_submission(&call, &wanted));
-    const trd_status status = trdi_submission_start(call.submission, translator->scheduler, futures);
+    const trd_status status = trdi_submission_start(call.submission, translator->workers, call.what, futures);
     trdi_submission_release(call.submission);
     return status;
 }

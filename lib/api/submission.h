@@ -114,10 +114,13 @@ void trdi_submission_retain(trdi_submission *submission);
 void trdi_submission_release(trdi_submission *submission);
 
 /* submission_run.c: running */
-/** Run all to its end on the calling thread, which is given the token callbacks. @param out  owned; the submission's results */
-trd_status trdi_submission_run(trdi_submission *submission, trdi_scheduler *scheduler, trd_results **out);
+/**
+ * Run all to its end on the calling thread, which is given the token callbacks. A call without examples needs no workers.
+ * @param what  the public function, for messages  @param out  owned; the submission's results
+ */
+trd_status trdi_submission_run(trdi_submission *submission, trdi_workers *workers, const char *what, trd_results **out);
 /** Submit, and give every future to the caller, also those that need no job. On failure nothing was submitted and futures are NULL. */
-trd_status trdi_submission_start(trdi_submission *submission, trdi_scheduler *scheduler, trd_future **futures);
+trd_status trdi_submission_start(trdi_submission *submission, trdi_workers *workers, const char *what, trd_future **futures);
 /** Report the tokens that wait, then settle the futures whose jobs ended. On one thread. */
 void trdi_submission_report(trdi_submission *submission);
 /** Free the result of a future that nobody will look at any more. */

@@ -277,14 +277,24 @@ static trd_status first_failure(const trdi_submission *s)
     return first != NULL ? trdi_fail(first->status, "%s", first->error) : TRD_OK;
 }
 
-trd_status trdi_submission_run(trdi_submission *s, trdi_scheduler *scheduler, trd_results **out)
+static trd_status run_jobs(trdi_submission *s, trdi_scheduler *scheduler)
 {
     s->call.ended = note_end;
-    trd_status status = submit(s, scheduler);
+    const trd_status status = submit(s, scheduler);
     /* Also after a failed submission: jobs that went in must end before their memory goes. */
     await_jobs(s, status != TRD_OK);
-    if (status == TRD_OK) status = first_failure(s);
-    if (status != TRD_OK) return status;
+    return status == TRD_OK ? first_failure(s) : status;
+}
+
+trd_status trdi_submission_run(trdi_submission *s, trdi_workers *workers, const char *what, trd_results **out)
+{
+    if (s->n > 0) {
+        trdi_scheduler *scheduler;
+        TRDI_TRY(trdi_workers_enter(workers, what, &scheduler));
+        const trd_status status = run_jobs(s, scheduler);
+        trdi_workers_leave(workers);
+        if (status != TRD_OK) return status;
+    }
     (void)settle_idle(s);
     for (int64_t i = 0; i < s->n; i++) {
         if (trdi_future_convert(&s->futures[i]) != TRD_OK) return trdi_fail(s->futures[i].status, "%s", s->futures[i].error);
@@ -365,7 +375,7 @@ static void take_futures_back(trdi_submission *s, trd_future **futures)
     atomic_fetch_sub(&s->n_uses, s->n);
 }
 
-trd_status trdi_submission_start(trdi_submission *s, trdi_scheduler *scheduler, trd_future **futures)
+static trd_status start_jobs(trdi_submission *s, trdi_scheduler *scheduler, trd_future **futures)
 {
     const bool calls = s->on_step != NULL || s->how.on_done != NULL || s->how.on_progress != NULL;
     if (calls) TRDI_TRY(trdi_notifier_start());
@@ -378,5 +388,15 @@ trd_status trdi_submission_start(trdi_submission *s, trdi_scheduler *scheduler, 
     const trd_status status = submit(s, scheduler);
     if (status != TRD_OK) take_futures_back(s, futures);
     else if (pokes) trdi_notifier_poke(&s->notice);
+    return status;
+}
+
+trd_status trdi_submission_start(trdi_submission *s, trdi_workers *workers, const char *what, trd_future **futures)
+{
+    if (s->n == 0) return start_jobs(s, NULL, futures);
+    trdi_scheduler *scheduler;
+    TRDI_TRY(trdi_workers_enter(workers, what, &scheduler));
+    const trd_status status = start_jobs(s, scheduler, futures);
+    trdi_workers_leave(workers);
     return status;
 }

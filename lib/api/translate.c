@@ -33,7 +33,7 @@ static trd_status check_arguments(const translate_call *call, const void *out)
 {
     if (out == NULL) return trdi_fail(TRD_E_INVALID, "%s: out is NULL", call->what);
     if (call->translator == NULL) return trdi_fail(TRD_E_INVALID, "%s: translator is NULL", call->what);
-    TRDI_TRY(trdi_translator_check_process(call->translator, call->what));
+    TRDI_TRY(trdi_workers_check_process(call->translator->workers, call->what));
     if (call->source == NULL) return trdi_fail(TRD_E_INVALID, "%s: source is NULL", call->what);
     TRDI_TRY(trdi_sequences_check(call->source, "source"));
     if (call->prefix == NULL) return TRD_OK;
@@ -158,7 +158,7 @@ static trd_status add_example(translate_call *call, int64_t i)
 static trd_status make_generator(translate_call *call)
 {
     trdi_search *search = &call->submission->search;
-    if (search->rng != TRD_RNG_MT19937 || search->sampling_topk == 1 || call->translator->n_workers > 1) return TRD_OK;
+    if (search->rng != TRD_RNG_MT19937 || search->sampling_topk == 1 || trdi_workers_count(call->translator->workers) > 1) return TRD_OK;
     search->generator = trdi_alloc(sizeof *search->generator);
     if (search->generator == NULL) return trdi_fail(TRD_E_MEMORY, "random generator: out of memory");
     trdi_mt19937_seed(search->generator, (uint32_t)search->seed);
@@ -235,7 +235,7 @@ static trd_status fill_submission(translate_call *call)
 static trd_status make_submission(translate_call *call, const trd_submit_options *how)
 {
     TRDI_TRY(trdi_submission_create(TRDI_JOB_SEARCH, call->translator->model, call->source->n, how, &call->submission));
-    call->submission->n_vocabulary = trdi_network_get_info(call->translator->network)->vocabulary;
+    call->submission->n_vocabulary = trdi_workers_vocabulary(call->translator->workers);
     const trd_status status = fill_submission(call);
     trdi_free(call->order);
     if (status == TRD_OK) return TRD_OK;
@@ -252,7 +252,7 @@ trd_status trd_translator_translate(trd_translator *translator, const trd_sequen
     call.model = translator->model;
     TRDI_TRY(read_call_options(&call, options));
     TRDI_TRY(make_submission(&call, NULL));
-    const trd_status status = trdi_submission_run(call.submission, translator->scheduler, out);
+    const trd_status status = trdi_submission_run(call.submission, translator->workers, call.what, out);
     trdi_submission_release(call.submission);
     return status;
 }
@@ -268,7 +268,7 @@ trd_status trd_translator_submit(trd_translator *translator, const trd_sequences
     TRDI_TRY(read_call_options(&call, options));
     TRDI_TRY(trdi_submit_options_read(how, call.what, &wanted));
     TRDI_TRY(make_submission(&call, &wanted));
-    const trd_status status = trdi_submission_start(call.submission, translator->scheduler, futures);
+    const trd_status status = trdi_submission_start(call.submission, translator->workers, call.what, futures);
     trdi_submission_release(call.submission);
     return status;
 }

@@ -2,22 +2,19 @@
 #ifndef TRDI_TRANSLATOR_H
 #define TRDI_TRANSLATOR_H
 
+#include "api/workers.h"
 #include "decode/decode.h"
 #include "model/model.h"
 #include "treadle/trd_translator.h"
 
 struct trd_translator {
-    trd_model        *model;        /* retained */
-    trdi_device      *device;
-    trdi_network     *network;
-    trdi_scheduler   *scheduler;
-    trdi_engine_setup setup;        /* borrowed by the scheduler's workers */
-    int32_t           n_workers;
-    int64_t           process;      /* that made it: a child of fork() has none of its threads */
+    trd_model    *model;            /* retained */
+    trdi_workers *workers;
 };
 
-/** TRD_E_FORKED in a child of the process that made the translator. @param name  of the public function, for the text */
-trd_status trdi_translator_check_process(const trd_translator *translator, const char *name);
+/** trd_translator_create() on given devices: see trdi_workers_create_on(). For tests. */
+trd_status trdi_translator_create_on(trd_model *model, trdi_device *const *devices, size_t n, const trd_translator_options *options,
+                                     trd_translator **out);
 
 /** One hypothesis of a public result. */
 typedef struct trdi_result_hypothesis {

@@ -4,6 +4,7 @@
 #endif
 #include "core/threads.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -106,3 +107,46 @@ int64_t trdi_now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
 int64_t trdi_thread_cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 int64_t trdi_process_id(void) { return (int64_t)getpid(); }
+
+/* ---- fork() ---- */
+
+static atomic_llong generation;
+static trdi_once fork_once = TRDI_ONCE_INIT;
+
+#if !defined(_WIN32)
+/* All that may be done here: the parent's locks may be held, by threads that the child does not have. */
+static void note_fork(void) { atomic_fetch_add(&generation, 1); }
+static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, note_fork); }
+#else
+static void watch_forks(void) { }
+#endif
+
+int64_t trdi_fork_generation(void)
+{
+    trdi_once_run(&fork_once, watch_forks);
+    return atomic_load(&generation);
+}
+
+bool trdi_fork_adopt(atomic_llong *of)
+{
+    const long long now = trdi_fork_generation();
+    long long seen = atomic_load(of);
+    while (seen != now) {
+        /* A fork may have come while another generation was at it: its mark is none of ours. */
+        if (seen != -now && atomic_compare_exchange_weak(of, &seen, -now)) return true;
+        (void)sched_yield();
+        seen = atomic_load(of);
+    }
+    return false;
+}
+
+void trdi_fork_adopted(atomic_llong *of) { atomic_store(of, (long long)trdi_fork_generation()); }
+
+void trdi_global_lock(trdi_global_mutex *mutex)
+{
+    if (trdi_fork_adopt(&mutex->generation)) {
+        mutex->mutex = (trdi_mutex)TRDI_MUTEX_INIT;
+        trdi_fork_adopted(&mutex->generation);
+    }
+    trdi_mutex_lock(&mutex->mutex);
+}

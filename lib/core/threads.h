@@ -3,6 +3,7 @@
 #define TRDI_THREADS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,6 +35,26 @@ trd_status trdi_thread_start(trdi_thread *thread, const char *name, void *(*func
 static inline void trdi_thread_join(trdi_thread thread) { (void)pthread_join(thread, NULL); }
 /** Number of this process: another one after a fork(). */
 int64_t trdi_process_id(void);
+/** Forks between the process that loaded the library and this one: what was made in another generation belongs to a parent. From 0. */
+int64_t trdi_fork_generation(void);
+
+/**
+ * A lock of the whole library, static and zero but for TRDI_GLOBAL_MUTEX_INIT. In a child of fork() it is free, whoever of the parent's threads
+ * held it. Held for moments, never while a back end or the user is called.
+ */
+typedef struct trdi_global_mutex {
+    trdi_mutex   mutex;
+    atomic_llong generation;   /**< of the fork that the mutex was last made in; -g: being made anew in g */
+} trdi_global_mutex;
+#define TRDI_GLOBAL_MUTEX_INIT { .mutex = TRDI_MUTEX_INIT }
+void trdi_global_lock(trdi_global_mutex *mutex);
+static inline void trdi_global_unlock(trdi_global_mutex *mutex) { trdi_mutex_unlock(&mutex->mutex); }
+/**
+ * Is this thread the first of its generation to come by? Then true, and trdi_fork_adopted() must follow, until which others wait here. Others
+ * get false: everything is of this generation.
+ */
+bool trdi_fork_adopt(atomic_llong *generation);
+void trdi_fork_adopted(atomic_llong *generation);
 /** Monotonic time. */
 int64_t trdi_now_ns(void);
 /** Processor time that this thread has used. */

@@ -22,8 +22,13 @@ typedef struct trdi_device {
  *         the device's driver was started before a fork
  */
 trd_status trdi_device_acquire(const char *selector, trdi_device **out);
-/** As trdi_device_acquire() for a selector that may name several: all are opened, or none. out: [capacity]; more devices are TRD_E_RANGE. */
+/**
+ * As trdi_device_acquire() for a selector that may name several: all are opened, or none. out: [capacity], in the selector's order, each to be
+ * released; a device named twice is there twice. More are TRD_E_RANGE.
+ */
 trd_status trdi_device_acquire_list(const char *selector, trdi_device **out, size_t capacity, size_t *n);
+/** One more use of a device that was acquired at some time: opened again if it is closed by now. TRD_E_FORKED as above. */
+trd_status trdi_device_retain(trdi_device *device);
 /** NULL does nothing. */
 void trdi_device_release(trdi_device *device);
 

@@ -16,9 +16,9 @@ struct trdi_device_memory {
 };
 
 static struct {
-    trdi_mutex mutex;
+    trdi_global_mutex mutex;
     trdi_device_memory *first;
-} memories = { .mutex = TRDI_MUTEX_INIT };
+} memories = { .mutex = TRDI_GLOBAL_MUTEX_INIT };
 
 /* ---- Size classes ---- */
 
@@ -57,7 +57,7 @@ trd_status trdi_device_memory_acquire(trdi_device *device, trdi_device_memory **
         trdi_free(fresh);
         return status;
     }
-    trdi_mutex_lock(&memories.mutex);
+    trdi_global_lock(&memories.mutex);
     trdi_device_memory *found = memories.first;
     while (found != NULL && found->device != device) found = found->next;
     if (found == NULL) {
@@ -68,7 +68,7 @@ trd_status trdi_device_memory_acquire(trdi_device *device, trdi_device_memory **
         memories.first = found;
     }
     found->n_uses++;
-    trdi_mutex_unlock(&memories.mutex);
+    trdi_global_unlock(&memories.mutex);
     if (fresh != NULL) {
         trdi_mutex_destroy(&fresh->mutex);
         trdi_free(fresh);
@@ -80,14 +80,14 @@ trd_status trdi_device_memory_acquire(trdi_device *device, trdi_device_memory **
 void trdi_device_memory_release(trdi_device_memory *memory)
 {
     if (memory == NULL) return;
-    trdi_mutex_lock(&memories.mutex);
+    trdi_global_lock(&memories.mutex);
     const bool last = --memory->n_uses == 0;
     if (last) {
         trdi_device_memory **link = &memories.first;
         while (*link != memory) link = &(*link)->next;
         *link = memory->next;
     }
-    trdi_mutex_unlock(&memories.mutex);
+    trdi_global_unlock(&memories.mutex);
     if (!last) return;
     trdi_device_memory_empty(memory);
     trdi_mutex_destroy(&memory->mutex);

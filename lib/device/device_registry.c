@@ -17,7 +17,7 @@
 typedef enum list_state { NOTHING_LISTED, CPU_LISTED, ASKING_MODULES, ALL_LISTED } list_state;
 
 static struct {
-    trdi_mutex  mutex;                        /* guards everything below */
+    trdi_global_mutex mutex;                  /* guards everything below */
     trdi_cond   changed;                      /* the state, after ASKING_MODULES */
     list_state  state;
     int64_t     process;                      /* that asked the modules */
@@ -27,7 +27,7 @@ static struct {
     trdi_device_facts facts[TRDI_MAX_DEVICES];
     char        notes[TRDI_MAX_NOTES][TRDI_NOTE_BYTES];
     int64_t     n_uses[TRDI_MAX_DEVICES];
-} registry = { .mutex = TRDI_MUTEX_INIT, .changed = PTHREAD_COND_INITIALIZER };
+} registry = { .mutex = TRDI_GLOBAL_MUTEX_INIT, .changed = PTHREAD_COND_INITIALIZER };
 
 /* A back end knows its instruction set; what of the machine this process may use is known here. */
 static void refine_cpu(trdi_device_facts *facts)
@@ -59,9 +59,9 @@ static void publish(const trdi_findings *findings, list_state state)
 /* No lock is held while a back end is asked: it may log, which calls the user. */
 static trd_status list_cpu(void)
 {
-    trdi_mutex_lock(&registry.mutex);
+    trdi_global_lock(&registry.mutex);
     const bool listed = registry.state != NOTHING_LISTED;
-    trdi_mutex_unlock(&registry.mutex);
+    trdi_global_unlock(&registry.mutex);
     if (listed) return TRD_OK;
     trdi_device found[1];
     trdi_findings findings = { .devices = found, .capacity = 1, .notes = registry.notes };
@@ -70,12 +70,12 @@ static trd_status list_cpu(void)
         refine_cpu(&found[i].facts);
         place_device(&found[i]);
     }
-    trdi_mutex_lock(&registry.mutex);
+    trdi_global_lock(&registry.mutex);
     if (registry.state == NOTHING_LISTED) { /* else another thread was faster */
         memcpy(registry.devices, found, findings.n_devices * sizeof found[0]);
         publish(&findings, CPU_LISTED);
     }
-    trdi_mutex_unlock(&registry.mutex);
+    trdi_global_unlock(&registry.mutex);
     return TRD_OK;
 }
 
@@ -87,7 +87,7 @@ static bool begin_asking(void)
 {
     while (registry.state == ASKING_MODULES) {
         if (registry.process != trdi_process_id() || pthread_equal(registry.asker, pthread_self())) return false;
-        trdi_cond_wait(&registry.changed, &registry.mutex);
+        trdi_cond_wait(&registry.changed, &registry.mutex.mutex);
     }
     if (registry.state == ALL_LISTED) return false;
     registry.state = ASKING_MODULES;
@@ -106,18 +106,18 @@ static void ask_modules(void)
     for (size_t i = n_before; i < findings.n_devices; i++) place_device(&findings.devices[i]);
     const char *const unbound = trdi_topology_get()->note;
     if (unbound[0] != '\0') trdi_findings_note(&findings, "%s", unbound);
-    trdi_mutex_lock(&registry.mutex);
+    trdi_global_lock(&registry.mutex);
     publish(&findings, ALL_LISTED);
     trdi_cond_broadcast(&registry.changed);
-    trdi_mutex_unlock(&registry.mutex);
+    trdi_global_unlock(&registry.mutex);
 }
 
 static trd_status list_all(void)
 {
     TRDI_TRY(list_cpu());
-    trdi_mutex_lock(&registry.mutex);
+    trdi_global_lock(&registry.mutex);
     const bool asking = begin_asking();
-    trdi_mutex_unlock(&registry.mutex);
+    trdi_global_unlock(&registry.mutex);
     if (asking) ask_modules();
     return TRD_OK;
 }
@@ -126,14 +126,14 @@ static trd_status list_all(void)
 static bool add_use(size_t i, void **impl)
 {
     trdi_device *const device = &registry.devices[i];
-    trdi_mutex_lock(&registry.mutex);
+    trdi_global_lock(&registry.mutex);
     const bool open = registry.n_uses[i] > 0 || *impl != NULL;
     if (registry.n_uses[i] == 0 && open) {
         device->impl = *impl;
         *impl = NULL;
     }
     if (open) registry.n_uses[i]++;
-    trdi_mutex_unlock(&registry.mutex);
+    trdi_global_unlock(&registry.mutex);
     return open;
 }
 
@@ -141,9 +141,9 @@ static bool add_use(size_t i, void **impl)
 static trd_status check_process(const trdi_device *device)
 {
     if (device->ops == trdi_backend_cpu()) return TRD_OK;
-    trdi_mutex_lock(&registry.mutex);
+    trdi_global_lock(&registry.mutex);
     const bool own = registry.process == trdi_process_id();
-    trdi_mutex_unlock(&registry.mutex);
+    trdi_global_unlock(&registry.mutex);
     if (own) return TRD_OK;
     return trdi_fail(TRD_E_FORKED, "device %s (%s): its driver was started before this process was forked: list and open devices after the fork only",
                      device->facts.id, device->facts.name);
@@ -165,7 +165,7 @@ static trd_status use_device(size_t i)
 }
 
 /* What the selector means, given the devices it needs to be listed. @param selected  replaced where the environment decides */
-static trd_status select_devices(const char **selector, size_t *chosen, size_t *n_chosen)
+static trd_status select_devices(const char **selector, size_t *chosen, size_t capacity, size_t *n_chosen)
 {
     const char *origin = "";
     if (*selector == NULL || (*selector)[0] == '\0') {
@@ -174,21 +174,19 @@ static trd_status select_devices(const char **selector, size_t *chosen, size_t *
     }
     if (*selector == NULL || (*selector)[0] == '\0') *selector = "cpu";
     TRDI_TRY(trdi_device_selects_cpu(*selector) ? list_cpu() : list_all());
-    trdi_mutex_lock(&registry.mutex);
+    trdi_global_lock(&registry.mutex);
     const trdi_device_choice choice = {
         .facts = registry.facts, .n = registry.n, .notes = (const char (*)[TRDI_NOTE_BYTES])registry.notes, .n_notes = registry.n_notes,
     };
-    trdi_mutex_unlock(&registry.mutex);
-    return trdi_device_select(*selector, origin, &choice, chosen, n_chosen);
+    trdi_global_unlock(&registry.mutex);
+    return trdi_device_select(*selector, origin, &choice, chosen, capacity, n_chosen);
 }
 
 trd_status trdi_device_acquire_list(const char *selector, trdi_device **out, size_t capacity, size_t *n)
 {
     *n = 0;
     size_t chosen[TRDI_MAX_DEVICES], n_chosen;
-    TRDI_TRY(select_devices(&selector, chosen, &n_chosen));
-    if (n_chosen > capacity)
-        return trdi_fail(TRD_E_RANGE, "device '%s': %zu devices, at most %zu are wanted", selector, n_chosen, capacity);
+    TRDI_TRY(select_devices(&selector, chosen, capacity < TRDI_MAX_DEVICES ? capacity : TRDI_MAX_DEVICES, &n_chosen));
     for (size_t i = 0; i < n_chosen; i++) {
         const trd_status status = use_device(chosen[i]);
         if (status != TRD_OK) {
@@ -204,13 +202,18 @@ trd_status trdi_device_acquire(const char *selector, trdi_device **out)
 {
     *out = NULL;
     size_t chosen[TRDI_MAX_DEVICES], n_chosen;
-    TRDI_TRY(select_devices(&selector, chosen, &n_chosen));
-    if (n_chosen > 1) {
-        return trdi_fail(TRD_E_UNSUPPORTED, "device '%s' names %zu devices: one is wanted here", selector, n_chosen);
+    TRDI_TRY(select_devices(&selector, chosen, TRDI_MAX_DEVICES, &n_chosen));
+    for (size_t i = 1; i < n_chosen; i++) {
+        if (chosen[i] != chosen[0]) return trdi_fail(TRD_E_UNSUPPORTED, "device '%s' names %zu devices: one is wanted here", selector, n_chosen);
     }
     TRDI_TRY(use_device(chosen[0]));
     *out = &registry.devices[chosen[0]];
     return TRD_OK;
+}
+
+trd_status trdi_device_retain(trdi_device *device)
+{
+    return use_device((size_t)(device - registry.devices));
 }
 
 void trdi_device_release(trdi_device *device)
@@ -218,21 +221,21 @@ void trdi_device_release(trdi_device *device)
     if (device == NULL) return;
     const size_t i = (size_t)(device - registry.devices);
     void *unused = NULL;
-    trdi_mutex_lock(&registry.mutex);
+    trdi_global_lock(&registry.mutex);
     if (--registry.n_uses[i] == 0) {
         unused = device->impl;
         device->impl = NULL;
     }
-    trdi_mutex_unlock(&registry.mutex);
+    trdi_global_unlock(&registry.mutex);
     if (unused != NULL) device->ops->device_close(unused);
 }
 
 /* Is device i listed by now? */
 static bool is_listed(int64_t i)
 {
-    trdi_mutex_lock(&registry.mutex);
+    trdi_global_lock(&registry.mutex);
     const bool there = i >= 0 && (uint64_t)i < registry.n;
-    trdi_mutex_unlock(&registry.mutex);
+    trdi_global_unlock(&registry.mutex);
     return there;
 }
 
@@ -246,8 +249,8 @@ const trdi_device *trdi_device_at(int64_t i)
 const char *trdi_device_note(int64_t i)
 {
     if (list_all() != TRD_OK) return NULL;
-    trdi_mutex_lock(&registry.mutex);
+    trdi_global_lock(&registry.mutex);
     const bool there = i >= 0 && (uint64_t)i < registry.n_notes;
-    trdi_mutex_unlock(&registry.mutex);
+    trdi_global_unlock(&registry.mutex);
     return there ? registry.notes[i] : NULL;
 }

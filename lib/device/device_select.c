@@ -248,21 +248,15 @@ static bool next_name(const char **at, char *name, size_t bytes)
     return true;
 }
 
-static void add_once(size_t i, size_t *chosen, size_t *n_chosen)
-{
-    for (size_t k = 0; k < *n_chosen; k++)
-        if (chosen[k] == i) return;
-    chosen[(*n_chosen)++] = i;
-}
-
-trd_status trdi_device_select(const char *selector, const char *origin, const trdi_device_choice *choice, size_t *chosen, size_t *n_chosen)
+trd_status trdi_device_select(const char *selector, const char *origin, const trdi_device_choice *choice, size_t *chosen, size_t capacity,
+                             size_t *n_chosen)
 {
     *n_chosen = 0;
     selection s = { .name = selector, .origin = origin, .choice = choice };
     size_t i;
     /* Vendors put commas into names. */
     if (strchr(selector, ',') != NULL && find_named(&s, &i)) {
-        add_once(i, chosen, n_chosen);
+        chosen[(*n_chosen)++] = i;
         return take(&s, i, &i);
     }
     char name[SELECTOR_BYTES];
@@ -270,7 +264,9 @@ trd_status trdi_device_select(const char *selector, const char *origin, const tr
     for (const char *at = selector; next_name(&at, name, sizeof name);) {
         if (name[0] == '\0') return trdi_fail(TRD_E_INVALID, "device '%s'%s: a name in the list is empty", selector, origin);
         TRDI_TRY(choose(&s, &i));
-        add_once(i, chosen, n_chosen);
+        if (*n_chosen == capacity)
+            return trdi_fail(TRD_E_RANGE, "device '%s'%s: more than %zu devices", selector, origin, capacity);
+        chosen[(*n_chosen)++] = i;
     }
     return TRD_OK;
 }

@@ -26,7 +26,7 @@ static const trdi_device_choice plain_choice = { plain, 1, notes, 3 }, rich_choi
 static void chooses(const char *selector, const trdi_device_choice *choice, const char *ids)
 {
     size_t chosen[8], n;
-    CHECK_OK(trdi_device_select(selector, "", choice, chosen, &n));
+    CHECK_OK(trdi_device_select(selector, "", choice, chosen, 8, &n));
     char found[128] = "";
     for (size_t i = 0; i < n; i++) {
         if (i > 0) strcat(found, " ");
@@ -60,14 +60,18 @@ static void test_lists(void)
 {
     chooses("cpu,opencl", &rich_choice, "cpu:0 opencl:2");
     chooses(" cuda , cpu:0 ", &rich_choice, "cuda:0 cpu:0");
-    chooses("auto,gpu,cpu,CPU:0", &rich_choice, "cuda:0 cpu:0");
+    chooses("auto,gpu,cpu,CPU:0", &rich_choice, "cuda:0 cuda:0 cpu:0 cpu:0");
     chooses("gpu:0,gpu:1,opencl:0", &rich_choice, "cuda:0 opencl:2 opencl:0");
     chooses("(rev 7, LLVM 15)", &rich_choice, "opencl:2");
     size_t chosen[8], n;
-    CHECK_FAILS(trdi_device_select("cpu,", "", &rich_choice, chosen, &n), TRD_E_INVALID, "device 'cpu,': a name in the list is empty");
-    CHECK_FAILS(trdi_device_select(" ,cpu", "", &rich_choice, chosen, &n), TRD_E_INVALID, "is empty");
-    CHECK_FAILS(trdi_device_select("cpu,nonesuch", "", &rich_choice, chosen, &n), TRD_E_INVALID, "unsupported device 'nonesuch'");
-    CHECK_FAILS(trdi_device_select("cpu,opencl:1", "", &rich_choice, chosen, &n), TRD_E_DEVICE, "from last year");
+    CHECK_FAILS(trdi_device_select("cpu,", "", &rich_choice, chosen, 8, &n), TRD_E_INVALID, "device 'cpu,': a name in the list is empty");
+    CHECK_FAILS(trdi_device_select(" ,cpu", "", &rich_choice, chosen, 8, &n), TRD_E_INVALID, "is empty");
+    CHECK_FAILS(trdi_device_select("cpu,nonesuch", "", &rich_choice, chosen, 8, &n), TRD_E_INVALID, "unsupported device 'nonesuch'");
+    CHECK_FAILS(trdi_device_select("cpu,opencl:1", "", &rich_choice, chosen, 8, &n), TRD_E_DEVICE, "from last year");
+    CHECK_OK(trdi_device_select("cpu,cpu", "", &rich_choice, chosen, 2, &n));
+    CHECK_INT(n, 2);
+    CHECK_FAILS(trdi_device_select("cpu,cpu,cpu", " (from there)", &rich_choice, chosen, 2, &n), TRD_E_RANGE,
+                "device 'cpu,cpu,cpu' (from there): more than 2 devices");
 }
 
 static void test_cpu_only(void)
@@ -81,7 +85,7 @@ static void test_cpu_only(void)
 static void fails_on(const trdi_device_choice *choice, const char *selector, const char *origin, trd_status status, const char *text)
 {
     size_t chosen[8], n;
-    CHECK_FAILS(trdi_device_select(selector, origin, choice, chosen, &n), status, text);
+    CHECK_FAILS(trdi_device_select(selector, origin, choice, chosen, 8, &n), status, text);
     char quoted[64];
     snprintf(quoted, sizeof quoted, "'%s'%s", selector, origin);
     CHECK(strstr(trd_last_error(), quoted) != NULL);
@@ -131,8 +135,8 @@ static void test_long_list(void)
     }
     const trdi_device_choice choice = { many, 40, notes, 3 };
     size_t chosen[40], n;
-    CHECK_FAILS(trdi_device_select("foo", "", &choice, chosen, &n), TRD_E_INVALID, "cpu:0 (xxx");
-    CHECK_OK(trdi_device_select("cpu:39", "", &choice, chosen, &n));
+    CHECK_FAILS(trdi_device_select("foo", "", &choice, chosen, 8, &n), TRD_E_INVALID, "cpu:0 (xxx");
+    CHECK_OK(trdi_device_select("cpu:39", "", &choice, chosen, 8, &n));
     CHECK_INT(n, 1);
     CHECK_INT(chosen[0], 39);
 }

@@ -178,10 +178,15 @@ static void case_devices(void)
     CHECK_STRING(list[2]->facts.id, "cpu:0");
     for (size_t i = 0; i < n; i++) trdi_device_release(list[i]);
     CHECK(device->impl != NULL && list[0]->impl == NULL);
+    CHECK_OK(trdi_device_acquire_list("gpu,cpu,gpu", list, 4, &n));   /* twice is two uses */
+    CHECK_INT(n, 3);
+    CHECK(list[0] == device && list[2] == device);
+    for (size_t i = 0; i < n; i++) trdi_device_release(list[i]);
+    CHECK(device->impl != NULL);
     trdi_device_release(device);
     CHECK_FAILS(trdi_device_acquire("opencl:2", &device), TRD_E_DEVICE, "opencl:2 (Fake Graphics 2) cannot be used: it is on fire");
     CHECK_FAILS(trdi_device_acquire("cpu,gpu", &device), TRD_E_UNSUPPORTED, "device 'cpu,gpu' names 2 devices");
-    CHECK_FAILS(trdi_device_acquire_list("cpu,gpu", list, 1, &n), TRD_E_RANGE, "2 devices, at most 1");
+    CHECK_FAILS(trdi_device_acquire_list("cpu,gpu", list, 1, &n), TRD_E_RANGE, "more than 1 devices");
     size_t blocks;
     trd_memory_in_use(NULL, &blocks);
     CHECK_INT(blocks, 0);

@@ -1,0 +1,103 @@
+/* workers_load.c: networks on every device, and the scheduler whose workers run them. */
+#include <string.h>
+
+#include "api/workers_private.h"
+#include "core/alloc.h"
+#include "core/log.h"
+
+bool trdi_workers_on_cpu(const trdi_workers *workers)
+{
+    for (int32_t i = 0; i < workers->n_devices; i++)
+        if (workers->devices[i].device->ops != trdi_backend_cpu()) return false;
+    return true;
+}
+
+/* A type that was asked for by name is no surprise. */
+static void log_note(const trdi_workers *workers, const trdi_worker_device *device)
+{
+    const char *const asked = device->requested;
+    const bool by_name = asked != NULL && strcmp(asked, "default") != 0 && strcmp(asked, "auto") != 0;
+    if (device->note[0] != '\0') trdi_log(by_name ? TRD_LOG_INFO : TRD_LOG_WARNING, "model '%s': %s", workers->model->name, device->note);
+}
+
+static void keep_facts(trdi_workers *workers, trdi_worker_device *device, const trdi_network_info *info)
+{
+    device->compute_type = info->compute_type;
+    device->from_cache = info->weights_from_cache;
+    const size_t length = strlen(info->compute_type_note);
+    memcpy(device->note, info->compute_type_note, length < sizeof device->note ? length + 1 : 0);
+    workers->vocabulary = info->vocabulary;
+    trdi_log(TRD_LOG_INFO, "model '%s' on %s (%s), %s, %d x %d threads", workers->model->name, device->device->facts.id,
+             device->device->facts.name, device->compute_type, (int)(device->n_sets * workers->inter_threads), (int)workers->n_threads);
+    log_note(workers, device);
+}
+
+static trd_status load_device(trdi_workers *workers, trdi_loaded *loaded, int32_t i)
+{
+    trdi_worker_device *const device = &workers->devices[i];
+    if (!workers->borrowed) TRDI_TRY(trdi_device_retain(device->device));
+    const trdi_network_options options = {
+        .compute_type = device->requested, .cache_dir = workers->cache_dir, .numerics = workers->numerics };
+    const trd_status status = trdi_network_create(workers->model, device->device, &options, &loaded->networks[i]);
+    if (status != TRD_OK) {
+        if (!workers->borrowed) trdi_device_release(device->device);
+        return status;
+    }
+    loaded->n_devices++;
+    keep_facts(workers, device, trdi_network_get_info(loaded->networks[i]));
+    loaded->setups[i] = (trdi_engine_setup){
+        .network = loaded->networks[i], .device = device->device, .n_threads = workers->n_threads,
+        .first_core = workers->first_core, .max_rows = workers->max_rows,
+    };
+    return TRD_OK;
+}
+
+trd_status trdi_loaded_create(trdi_workers *workers, trdi_loaded **out)
+{
+    *out = NULL;
+    const size_t n = (size_t)workers->n_devices;
+    trdi_loaded *const loaded = trdi_calloc(1, sizeof *loaded);
+    trd_status status = TRD_OK;
+    if (loaded != NULL) {
+        loaded->workers = workers;
+        loaded->networks = trdi_calloc(n, sizeof *loaded->networks);
+        loaded->setups = trdi_calloc(n, sizeof *loaded->setups);
+    }
+    if (loaded == NULL || loaded->networks == NULL || loaded->setups == NULL)
+        status = trdi_fail(TRD_E_MEMORY, "model '%s' on %zu devices: out of memory", workers->model->name, n);
+    for (int32_t i = 0; status == TRD_OK && i < workers->n_devices; i++) status = load_device(workers, loaded, i);
+    if (status != TRD_OK) {
+        trdi_loaded_destroy(loaded);
+        return status;
+    }
+    *out = loaded;
+    return TRD_OK;
+}
+
+void trdi_loaded_destroy(trdi_loaded *loaded)
+{
+    if (loaded == NULL) return;
+    for (int32_t i = 0; i < loaded->n_devices; i++) {
+        trdi_network_destroy(loaded->networks[i]);
+        if (!loaded->workers->borrowed) trdi_device_release(loaded->workers->devices[i].device);
+    }
+    trdi_free((void *)loaded->networks);
+    trdi_free(loaded->setups);
+    trdi_free(loaded);
+}
+
+static trd_status open_engine(void *context, const trdi_worker_info *worker, void **executor)
+{
+    const trdi_loaded *const loaded = context;
+    const trdi_workers *const workers = loaded->workers;
+    return trdi_engine_open(&loaded->setups[workers->sets[worker->index / workers->inter_threads]], worker, executor);
+}
+
+trd_status trdi_loaded_start(const trdi_workers *workers, trdi_loaded *loaded, trdi_scheduler **out)
+{
+    const trdi_worker_setup setup = {
+        .ops = &trdi_engine_ops, .open = open_engine, .context = loaded, .n_workers = workers->n_workers, .names = workers->names,
+        .max_queued = workers->max_queued,
+    };
+    return trdi_scheduler_create(&setup, out);
+}
