@@ -18,6 +18,8 @@ typedef struct trdi_engine {
     int64_t       n_groups, n_jobs, n_rows;
     trdi_engine_job *first_job, *last_job;   /* in order of admission */
     int64_t       n_held;        /* jobs with is_held */
+    int64_t       feed_tokens;   /* what the step may encode, and what it may feed of prefixes and targets */
+    int64_t       n_spans;       /* counted for traces */
 
     trdi_memory_user user;       /* of the budget */
     trdi_mutex    in_use;        /* held by the worker while it has jobs: whoever else gets it finds the engine idle */

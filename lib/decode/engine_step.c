@@ -6,6 +6,73 @@
 
 #include "core/alloc.h"
 #include "decode/engine.h"
+#include "sched/trace.h"
+
+/* ---- Traces ---- */
+
+/* Jobs of the groups first .. end-1 that take part. */
+static int64_t count_jobs(trdi_engine *e, int64_t first, int64_t end)
+{
+    int64_t n = 0;
+    e->n_spans++;
+    for (int64_t i = first; i < end; i++) {
+        trdi_engine_job *job = e->groups[i]->job;
+        if (!e->groups[i]->planned || job->traced_in == e->n_spans) continue;
+        job->traced_in = e->n_spans;
+        n++;
+    }
+    return n;
+}
+
+/* Run the step that was begun. */
+static trd_status run_traced(trdi_engine *e, trdi_trace_kind kind, const trdi_step_sizes *sizes, int64_t first, int64_t end,
+                             trdi_step_results *results)
+{
+    if (!trdi_trace_wanted()) return trdi_runner_run(e->builder.runner, e->worker->abort, results);
+    trdi_trace_span span = {
+        .kind = kind, .device = e->worker->name, .worker = e->worker->index, .start_ns = trdi_now_ns(),
+        .n_jobs = count_jobs(e, first, end), .n_rows = sizes->n_rows, .n_tokens = sizes->n_tokens,
+    };
+    const trd_status status = trdi_runner_run(e->builder.runner, e->worker->abort, results);
+    span.end_ns = trdi_now_ns();
+    trdi_trace_add(&span);
+    return status;
+}
+
+/* ---- What enters beside what runs ---- */
+
+/*
+ * Rows that run keep their pace: what others bring along, sources, prefixes and targets, is limited for each step to FEED_TOKENS, or
+ * FEED_PER_ROW for each of these rows, whichever is more; and to more by as much as there are more groups that enter than rows that
+ * wait for them. So a few rows wait while many are let in, which then run together, but many never wait long for a few.
+ */
+#define FEED_TOKENS  ((int64_t)128)
+#define FEED_PER_ROW ((int64_t)2)
+
+static bool can_take_part(const trdi_group *group)
+{
+    return group->job->status == TRD_OK && !group->job->waiting && !group->left_out;
+}
+
+static bool is_ready(const trdi_group *group)
+{
+    const trdi_engine_job *job = group->job;
+    return group->encoded && !group->over && can_take_part(group) && !(job->in_lockstep && job->n_unencoded > 0);
+}
+
+/* Tokens that may enter in the coming step; INT64_MAX while nothing runs. */
+static int64_t feed_tokens(const trdi_engine *e)
+{
+    int64_t n_running = 0, n_entering = 0;
+    for (int64_t i = 0; i < e->n_groups; i++) {
+        const trdi_group *group = e->groups[i];
+        if (is_ready(group) && !trdi_group_feeds(group)) n_running += group->n_rows;
+        else if (can_take_part(group) && !group->over) n_entering++;
+    }
+    if (n_running == 0) return INT64_MAX;
+    const int64_t least = n_running * FEED_PER_ROW > FEED_TOKENS ? n_running * FEED_PER_ROW : FEED_TOKENS;
+    return n_entering > n_running ? least * n_entering / n_running : least;
+}
 
 /* ---- Encoding ---- */
 
@@ -28,13 +95,11 @@ static trd_status take_memory_blocks(trdi_engine *e, trdi_group *group)
     return TRD_OK;
 }
 
-static bool can_take_part(const trdi_group *group)
-{
-    return group->job->status == TRD_OK && !group->job->waiting && !group->left_out;
-}
-
-/* Choose the next groups to encode, mark them by planned, and count what they need. @return index past the last one looked at */
-static int64_t choose_encodings(trdi_engine *e, int64_t from, trdi_step_sizes *sizes)
+/*
+ * Choose the next groups to encode, of most tokens together or a single one, mark them by planned, and count what they need.
+ * @return index past the last one looked at
+ */
+static int64_t choose_encodings(trdi_engine *e, int64_t from, int64_t most, trdi_step_sizes *sizes)
 {
     *sizes = (trdi_step_sizes){ 0 };
     int64_t i = from;
@@ -43,7 +108,7 @@ static int64_t choose_encodings(trdi_engine *e, int64_t from, trdi_step_sizes *s
         group->planned = false;
         if (group->encoded || !can_take_part(group)) continue;
         const int64_t n = group->example->n_source;
-        if (sizes->n_rows > 0 && sizes->n_tokens + n > e->encode_tokens) break;
+        if (sizes->n_rows > 0 && sizes->n_tokens + n > most) break;
         const trd_status status = take_memory_blocks(e, group);
         if (status == TRD_E_MEMORY) {
             trdi_engine_note_shortage(e);
@@ -89,7 +154,7 @@ static trd_status encode_chosen(trdi_engine *e, int64_t from, int64_t end, const
         token += group->example->n_source;
         table += group->memory->n_blocks;
     }
-    TRDI_TRY(trdi_runner_run(e->builder.runner, e->worker->abort, NULL));
+    TRDI_TRY(run_traced(e, TRDI_TRACE_ENCODE, sizes, from, end, NULL));
     for (int64_t i = from; i < end; i++) {
         if (!e->groups[i]->planned) continue;
         e->groups[i]->encoded = true;
@@ -121,10 +186,12 @@ static int64_t end_between(trdi_engine *e, int64_t end)
 
 trd_status trdi_engine_encode(trdi_engine *e)
 {
-    for (int64_t from = 0; from < e->n_groups;) {
+    int64_t left = e->feed_tokens = feed_tokens(e);
+    for (int64_t from = 0; from < e->n_groups && left > 0;) {
         trdi_step_sizes sizes;
-        const int64_t end = choose_encodings(e, from, &sizes);
+        const int64_t end = choose_encodings(e, from, left < e->encode_tokens ? left : e->encode_tokens, &sizes);
         const trd_status status = sizes.n_rows > 0 ? encode_chosen(e, from, end, &sizes) : TRD_OK;
+        if (status == TRD_OK) left -= sizes.n_tokens;
         if (status == TRD_OK) from = sizes.n_rows > 0 ? end_between(e, end) : end;
         else if (status == TRD_E_MEMORY) encode_less(e, from, end, &sizes);
         else return status;
@@ -134,14 +201,8 @@ trd_status trdi_engine_encode(trdi_engine *e)
 
 /* ---- Decoding ---- */
 
-/** New tokens after which a step takes no further prefix along; bounds what the runner keeps room for. */
+/** Tokens of prefixes and targets that a step takes along at most; bounds what the runner keeps room for. */
 #define STEP_TOKENS ((int64_t)4096)
-
-static bool is_ready(const trdi_group *group)
-{
-    const trdi_engine_job *job = group->job;
-    return group->encoded && !group->over && can_take_part(group) && !(job->in_lockstep && job->n_unencoded > 0);
-}
 
 /* Before the first group of a job in lockstep draws: keep the generator, for the case that the step does not come about. */
 static void keep_generator(trdi_engine *e, trdi_engine_job *job)
@@ -177,6 +238,7 @@ static void leave_out(trdi_engine *e, trdi_group *group)
 static bool plan_group(trdi_engine *e, trdi_group *group)
 {
     const trdi_step_sizes before = e->builder.sizes;
+    const int64_t feed_left = e->builder.feed_left;
     const uint32_t features = e->builder.features;
     keep_generator(e, group->job);
     const trd_status status = trdi_group_plan(group, &e->builder);
@@ -184,6 +246,7 @@ static bool plan_group(trdi_engine *e, trdi_group *group)
     if (status == TRD_OK) return true;
     trdi_group_unplan(group, &e->builder);
     e->builder.sizes = before;
+    e->builder.feed_left = feed_left;
     e->builder.features = features;
     if (status != TRD_E_MEMORY) {
         trdi_group_fail(group, status);
@@ -208,11 +271,11 @@ static int64_t plan_groups(trdi_engine *e)
 {
     int64_t n_units = 0;
     trdi_builder_reset(&e->builder);
+    e->builder.feed_left = e->feed_tokens < STEP_TOKENS ? e->feed_tokens : STEP_TOKENS;
     for (int64_t i = 0; i < e->n_groups; i++) e->groups[i]->planned = false;
     for (int64_t i = 0; i < e->n_groups; i++) {
         trdi_group *group = e->groups[i];
-        const bool waits = e->builder.sizes.n_tokens >= STEP_TOKENS && group->step == 0 && !group->job->in_lockstep;
-        if (!is_ready(group) || waits) continue;
+        if (!is_ready(group) || (trdi_group_feeds(group) && !trdi_builder_can_feed(&e->builder, group))) continue;
         const bool starts = starts_unit(e, group);
         if (starts && n_units >= e->max_units) {
             leave_out(e, group);
@@ -258,7 +321,7 @@ static trd_status advance_group(trdi_engine *e, trdi_group *group, const trdi_st
 static trd_status run_planned(trdi_engine *e, trdi_step_results *results)
 {
     TRDI_TRY(trdi_builder_begin(&e->builder));
-    return trdi_runner_run(e->builder.runner, e->worker->abort, results);
+    return run_traced(e, TRDI_TRACE_DECODE, &e->builder.sizes, 0, e->n_groups, results);
 }
 
 /* Plan and run as many groups as memory suffices for. @return in *ran whether a step was run */

@@ -64,6 +64,7 @@ typedef struct trdi_engine_job {
     trdi_mt19937 *generator;   /**< with in_lockstep; the job's own unless the search has one */
     trdi_mt19937 *kept;        /**< with in_lockstep: [2] the generator at admission, and before the step being planned */
     int64_t  kept_in;          /**< builder before which kept[1] was taken */
+    int64_t  traced_in;        /**< last span of a trace that counts it */
     struct trdi_engine_job *previous, *next;   /**< in the engine's list */
     bool     ending;           /**< is about to be completed */
     bool     begun_anew;       /**< its old groups are being dropped */
@@ -146,6 +147,7 @@ typedef struct trdi_builder {
     int32_t *seen;                              /**< [vocabulary] stamps, to find distinct tokens */
     int32_t  stamp;
     int64_t  number;                            /**< counts resets, so that rows know what belongs to this step */
+    int64_t  feed_left;                         /**< tokens of prefixes and targets that the step may still take along */
     bool     pool_is_full;                      /**< growth of the pool has failed: not tried again until a job has ended */
     char     full_text[TRDI_ERROR_BYTES];       /**< why */
 } trdi_builder;
@@ -191,6 +193,12 @@ trd_status trdi_builder_begin(trdi_builder *builder);
 trd_status trdi_add_edits(trdi_builder *builder, const trdi_group *group, int32_t output, const int32_t *history, int64_t n_history, int64_t step);
 
 /* search.c: what the kinds share */
+/** Has it a prefix or target before it that is fed in pieces? In lockstep none is: the order of draws would depend on the pieces. */
+bool       trdi_group_feeds(const trdi_group *group);
+/** Has the step room for a piece of what a group feeds? */
+bool       trdi_builder_can_feed(const trdi_builder *builder, const trdi_group *group);
+/** Take room for a piece of at most n tokens. @param n_outputs  logits that each token makes. @return its length, >= 1 */
+int64_t    trdi_builder_feed(trdi_builder *builder, int64_t n, int64_t n_outputs);
 trd_status trdi_group_plan(trdi_group *group, trdi_builder *builder);
 /** @param children  EXPAND puts new groups here (room for n_wanted); the engine takes them over */
 trd_status trdi_group_advance(trdi_group *group, trdi_builder *builder, const trdi_step_results *results,

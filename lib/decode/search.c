@@ -13,13 +13,50 @@ double trdi_group_uniform(const trdi_group *group, int64_t sample, int64_t step)
                                (uint32_t)(group->first_step + step), 0);
 }
 
-/* How many prefix tokens this step forces, and whether a free choice follows them in the same step. */
-static void plan_forced(trdi_group *group)
+/** Pieces of prefixes and targets are such that a step makes about this many logits (32 MB). */
+#define STEP_LOGITS ((int64_t)1 << 23)
+
+/* Steps that a hard prefix takes up. */
+static int64_t forced_steps(const trdi_group *group)
 {
-    const bool hard = !(group->search->prefix_bias_beta > 0.0f);
-    const int64_t end = group->n_prefix < group->limit ? group->n_prefix : group->limit;
-    group->forced = hard && group->step < end ? end - group->step : 0;
-    group->selects = group->step + group->forced < group->limit;
+    if (group->search->prefix_bias_beta > 0.0f) return 0;
+    return group->n_prefix < group->limit ? group->n_prefix : group->limit;
+}
+
+bool trdi_group_feeds(const trdi_group *group)
+{
+    if (group->kind == TRDI_GROUP_SCORE) return true;
+    return !group->job->in_lockstep && group->step < forced_steps(group);
+}
+
+static int64_t room_for_logits(const trdi_builder *builder)
+{
+    return STEP_LOGITS / builder->info->vocabulary - builder->sizes.n_outputs;
+}
+
+bool trdi_builder_can_feed(const trdi_builder *builder, const trdi_group *group)
+{
+    const bool makes_logits = group->kind == TRDI_GROUP_SCORE || group->keeps_logits;
+    return builder->feed_left > 0 && (!makes_logits || builder->sizes.n_outputs == 0 || room_for_logits(builder) > 0);
+}
+
+int64_t trdi_builder_feed(trdi_builder *builder, int64_t n, int64_t n_outputs)
+{
+    if (n > builder->feed_left) n = builder->feed_left;
+    if (n_outputs > 0 && n > room_for_logits(builder) / n_outputs) n = room_for_logits(builder) / n_outputs;
+    if (n < 1) n = 1;
+    builder->feed_left -= n;
+    return n;
+}
+
+/* How many prefix tokens this step forces, and whether a free choice follows them in the same step. */
+static void plan_forced(trdi_group *group, trdi_builder *builder)
+{
+    const int64_t end = forced_steps(group);
+    group->forced = group->step < end ? end - group->step : 0;
+    if (trdi_group_feeds(group)) group->forced = trdi_builder_feed(builder, group->forced, group->keeps_logits ? 1 : 0);
+    const bool is_last_piece = group->forced == 0 || group->step + group->forced == end;
+    group->selects = is_last_piece && group->step + group->forced < group->limit;
     /* One at a time keeps the original's order of draws; alternatives draw nothing before they branch. */
     if (group->job->in_lockstep && group->forced > 0 && group->kind != TRDI_GROUP_EXPAND) {
         group->forced = 1;
@@ -81,7 +118,7 @@ trd_status trdi_group_plan(trdi_group *group, trdi_builder *builder)
     group->output_base = builder->sizes.n_outputs;
     group->candidate_base = builder->sizes.n_candidates;
     if (group->kind == TRDI_GROUP_SCORE) return trdi_plan_score(group, builder);
-    plan_forced(group);
+    plan_forced(group, builder);
     if (group->keeps_attention) builder->features |= TRDI_FEATURE_ATTENTION;
     if (group->keeps_logits) builder->features |= TRDI_FEATURE_LOGITS;
     switch (group->kind) {

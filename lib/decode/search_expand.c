@@ -130,7 +130,7 @@ trd_status trdi_advance_expand(trdi_group *group, trdi_builder *builder, const t
                                trdi_group **children, int64_t *n_children)
 {
     TRDI_TRY(trdi_take_forced(group, evidence));
-    if (!group->selects) return end_in_prefix(group);
+    if (!group->selects) return group->step == group->limit ? end_in_prefix(group) : TRD_OK;
     int32_t *survivors = trdi_calloc((size_t)group->n_wanted, sizeof *survivors);
     if (survivors == NULL) return trdi_fail(TRD_E_MEMORY, "%lld alternatives: out of memory", (long long)group->n_wanted);
     const int64_t n = count_survivors(group, results, survivors);

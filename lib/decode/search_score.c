@@ -4,9 +4,8 @@
 #include "core/alloc.h"
 #include "decode/group.h"
 
-/** Targets are fed in pieces: of so many tokens at most, and so that a step makes about this many logits (32 MB). */
+/** Targets are fed in pieces of so many tokens at most. */
 #define SEGMENT_TOKENS ((int64_t)128)
-#define STEP_LOGITS    ((int64_t)1 << 23)
 
 static int64_t n_scored(const trdi_group *group) { return group->example->n_target - 1; }
 
@@ -46,14 +45,10 @@ static trd_status add_given(trdi_builder *builder, const trdi_group *group, cons
     return TRD_OK;
 }
 
-/* Tokens of the group's next piece: at least one, so that every group goes on in every step. */
-static int64_t piece_tokens(const trdi_group *group, const trdi_builder *builder)
+static int64_t piece_tokens(const trdi_group *group, trdi_builder *builder)
 {
-    const int64_t room = STEP_LOGITS / builder->info->vocabulary - builder->sizes.n_outputs;
-    int64_t n = n_scored(group) - group->step;
-    if (n > SEGMENT_TOKENS) n = SEGMENT_TOKENS;
-    if (n > room) n = room;
-    return n > 1 ? n : 1;
+    const int64_t n = n_scored(group) - group->step;
+    return trdi_builder_feed(builder, n < SEGMENT_TOKENS ? n : SEGMENT_TOKENS, 1);
 }
 
 trd_status trdi_plan_score(trdi_group *group, trdi_builder *builder)

@@ -57,7 +57,7 @@ static trd_status step(void *executor)
 {
     watched *w = executor;
     rig *r = w->owner;
-    r->n_active = trdi_engine_ops.n_active(w->engine);
+    r->engine = w->engine;
     if (r->before_step != NULL) r->before_step(r, r->n_steps);
     r->n_steps++;
     const trd_status status = trdi_engine_ops.step(w->engine);

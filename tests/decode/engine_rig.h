@@ -30,7 +30,7 @@ struct rig {
     void         *context;          /**< of the hook */
     rig          *second;           /**< where jobs go when the device fails: its scheduler stays unused */
     int64_t       n_steps, n_moved; /**< moved: jobs given to the second */
-    int64_t       n_active;         /**< before the step */
+    void         *engine;           /**< before the step: a trdi_engine */
 };
 
 /** On the CPU (ops NULL) or a foreign device; ends the program on failure. @param second, budget  or NULL; borrowed */
