@@ -4,6 +4,7 @@
  * given to it, and memory stays flat. Usage: soak [requests [threads [seed]]]; without arguments a short form, which is a test.
  */
 #include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "api/api_rig.h"
@@ -339,7 +340,7 @@ static void wait_until_quiet(void)
     int64_t queued, active;
     trdi_scheduler_counts(translator->scheduler, &queued, &active);
     while (active > 0 || atomic_load(&n_callbacks) < atomic_load(&n_callbacks_wanted)) {
-        (void)usleep(1000);
+        (void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
         trdi_scheduler_counts(translator->scheduler, &queued, &active);
     }
     CHECK_INT(atomic_load(&n_callbacks), atomic_load(&n_callbacks_wanted));
