@@ -89,7 +89,8 @@ TRD_API const char *trd_future_error(trd_future *future);
  */
 TRD_API trd_status trd_future_result(trd_future *future, const trd_result **out);
 /**
- * Ask for the end: what waits ends at once with TRD_E_CANCELLED, what runs within one step. Done futures stay as they are.
+ * Ask for the end: what waits ends at once with TRD_E_CANCELLED, what runs within one step. Done futures stay as they are. Tokens that were chosen
+ * before the end are still reported.
  * Where several examples share random draws (TRD_RNG_MT19937) they end together.
  */
 TRD_API void trd_future_cancel(trd_future *future);

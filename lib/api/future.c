@@ -27,7 +27,7 @@ trd_status trdi_submit_options_read(const trd_submit_options *options, const cha
     return TRD_OK;
 }
 
-bool trdi_future_is_inherited(const trd_future *future) { return future->submission->process != trdi_process_id(); }
+bool trdi_future_is_inherited(const trd_future *future) { return future->submission->generation != trdi_fork_generation(); }
 
 /* Something is wrong with it for a function that needs it done? */
 static trd_status check_done(trd_future *future, const char *what)

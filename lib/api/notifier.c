@@ -11,6 +11,7 @@ typedef struct notice_list {
 } notice_list;
 
 static struct {
+    atomic_llong generation; /* of the fork that all this belongs to */
     trdi_mutex  mutex;       /* guards everything below, and the private fields of notices */
     trdi_cond   changed;     /* for the thread: something is ready, or it is to end */
     trdi_cond   ended;       /* for who ends it */
@@ -21,6 +22,18 @@ static struct {
 } notifier = { .mutex = TRDI_MUTEX_INIT };
 
 static TRDI_THREAD_LOCAL bool is_here;
+
+/* In a child of fork() nothing runs, nothing is to be run, and nobody holds the mutex, whatever it looks like. */
+static void lock(void)
+{
+    if (trdi_fork_adopt(&notifier.generation)) {
+        notifier.mutex = (trdi_mutex)TRDI_MUTEX_INIT;
+        notifier.has_conditions = notifier.runs = notifier.sleeps = notifier.ending = false;
+        notifier.ready = notifier.later = (notice_list){ NULL, NULL };
+        trdi_fork_adopted(&notifier.generation);
+    }
+    trdi_mutex_lock(&notifier.mutex);
+}
 
 static void append(notice_list *list, trdi_notice *notice, int32_t place)
 {
@@ -81,7 +94,7 @@ static trdi_notice *next_notice(uint64_t number)
 static void run_notice(trdi_notice *notice)
 {
     const int64_t due_ns = notice->run(notice);
-    trdi_mutex_lock(&notifier.mutex);
+    lock();
     const bool waits = due_ns > 0 && notice->place == NOWHERE;
     if (waits) {
         notice->due_ns = due_ns;
@@ -95,12 +108,12 @@ static void *notifier_main(void *argument)
 {
     (void)argument;
     is_here = true;
-    trdi_mutex_lock(&notifier.mutex);
+    lock();
     const uint64_t number = notifier.n_started;
     for (trdi_notice *notice = next_notice(number); notice != NULL; notice = next_notice(number)) {
         trdi_mutex_unlock(&notifier.mutex);
         run_notice(notice);
-        trdi_mutex_lock(&notifier.mutex);
+        lock();
     }
     if (notifier.runs && notifier.n_started == number) {
         notifier.runs = false;
@@ -130,7 +143,7 @@ static trd_status start_locked(void)
 
 trd_status trdi_notifier_start(void)
 {
-    trdi_mutex_lock(&notifier.mutex);
+    lock();
     const trd_status status = notifier.runs ? TRD_OK : start_locked();
     trdi_mutex_unlock(&notifier.mutex);
     return status;
@@ -138,7 +151,7 @@ trd_status trdi_notifier_start(void)
 
 void trdi_notifier_poke(trdi_notice *notice)
 {
-    trdi_mutex_lock(&notifier.mutex);
+    lock();
     const bool is_new = notice->place == NOWHERE;
     if (notice->place == LATER) take_out(&notifier.later, notice);
     if (notice->place != READY) append(&notifier.ready, notice, READY);
@@ -152,7 +165,7 @@ bool trdi_notifier_is_here(void) { return is_here; }
 
 void trdi_notifier_stop(int64_t timeout_ns)
 {
-    trdi_mutex_lock(&notifier.mutex);
+    lock();
     const bool waits = notifier.runs && !is_here;
     notifier.ending = notifier.runs;
     if (waits) {
@@ -164,11 +177,4 @@ void trdi_notifier_stop(int64_t timeout_ns)
     if (over) notifier.ending = false;
     trdi_mutex_unlock(&notifier.mutex);
     if (over) trdi_thread_join(notifier.thread);
-}
-
-void trdi_notifier_after_fork(void)
-{
-    notifier.mutex = (trdi_mutex)TRDI_MUTEX_INIT;
-    notifier.has_conditions = notifier.runs = notifier.sleeps = notifier.ending = false;
-    notifier.ready = notifier.later = (notice_list){ NULL, NULL };
 }

@@ -1,6 +1,6 @@
 /*
  * notifier.h: the thread on which callbacks of futures run: one per process, started when first needed. It knows notices only: whoever
- * wants something done there embeds one.
+ * wants something done there embeds one. A child of fork() begins without the thread and without notices.
  */
 #ifndef TRDI_NOTIFIER_H
 #define TRDI_NOTIFIER_H
@@ -33,7 +33,5 @@ bool trdi_notifier_is_here(void);
  * waited for.
  */
 void trdi_notifier_stop(int64_t timeout_ns);
-/** In a child of fork(), before another thread is there: nothing runs, nothing is to be run, no lock is held. */
-void trdi_notifier_after_fork(void);
 
 #endif

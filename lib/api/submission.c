@@ -78,7 +78,7 @@ trd_status trdi_submission_create(trdi_job_kind kind, trd_model *model, int64_t 
         return status;
     }
     atomic_init(&s->n_uses, 1);
-    s->process = trdi_process_id();
+    s->generation = trdi_fork_generation();
     set_options(s, how);
     s->kind = kind;
     s->n = n;

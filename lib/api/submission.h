@@ -61,7 +61,7 @@ typedef struct trdi_future_list {
 
 struct trdi_submission {
     atomic_llong  n_uses;
-    int64_t       process;           /* that made it: a child of fork() may not touch its locks */
+    int64_t       generation;        /* of the fork it was made in: a child may not touch its locks */
     trdi_job_kind kind;
     int64_t       n;                 /* examples */
     trd_future   *futures;           /* [n] */

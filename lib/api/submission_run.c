@@ -134,7 +134,6 @@ static void report_event(trdi_submission *s, const trdi_event *event)
     const trd_future *future = &s->futures[event->example];
     atomic_llong *stop = &future->example->stop_after[event->hypothesis];
     if (atomic_load(stop) >= 0) return;   /* chosen before the engine saw the stop: the result will not hold it */
-    if (atomic_load(&future->job->base.cancel)) return;
     const char *token = trdi_vocabulary_token(s->results->model->target, event->token, NULL);
     const trd_step_result step = {
         .step = event->step, .example = event->example, .hypothesis = event->hypothesis,

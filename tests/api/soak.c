@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "api/api_rig.h"
-#include "api/foreign_translator.h"
+#include "api/translator.h"
+#include "core/threads.h"
+#include "nn/foreign_device.h"
 #include "nn/tiny_model.h"
 
 enum { N_SOURCES = 12, MOST_TOKENS = 14, IN_FLIGHT = 12, MOST_EXAMPLES = 4, STEPS = 12, ROUNDS = 10 };
@@ -25,8 +27,8 @@ typedef struct request {
     bool        has_callback, has_deadline, cancelled;
 } request;
 
-static foreign_translator *foreign;
 static trd_translator *translator;
+static trdi_device device;
 static int64_t lengths[N_SOURCES];
 static int32_t ids[N_SOURCES][MOST_TOKENS];
 static trd_results *alone[N_KINDS];
@@ -312,6 +314,26 @@ static long resident_kib(void)
     return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
+/* Two workers on a device that can be made to fail, with a backlog that is often full. */
+static void open_translator(const char *folder)
+{
+    trd_model *model;
+    trd_translator_options options;
+    trd_translator_options_init(&options, sizeof options);
+    options.compute_type = "float32";
+    options.cache_dir = "";
+    options.inter_threads = 2;
+    options.intra_threads = 1;
+    options.max_batch_rows = 128;
+    options.max_queued_batches = 96;
+    device = (trdi_device){ .ops = foreign_backend(), .facts = foreign_facts(TRDI_TYPES_INT8 | TRDI_TYPES_F16) };
+    CHECK_OK(device.ops->device_open(&device.facts, &device.impl));
+    CHECK_OK(trd_model_open(folder, &model));
+    trdi_device *devices[] = { &device };
+    CHECK_OK(trdi_translator_create_on(model, devices, 1, &options, &translator));
+    trd_model_close(model);
+}
+
 static void make_expectations(void)
 {
     random_state random = { 42 };
@@ -335,13 +357,17 @@ static void make_expectations(void)
     }
 }
 
+static int64_t n_active(void)
+{
+    trd_translator_info info = { .struct_size = sizeof info };
+    CHECK_OK(trd_translator_get_info(translator, &info));
+    return info.n_active;
+}
+
 static void wait_until_quiet(void)
 {
-    int64_t queued, active;
-    trdi_scheduler_counts(translator->scheduler, &queued, &active);
-    while (active > 0 || atomic_load(&n_callbacks) < atomic_load(&n_callbacks_wanted)) {
+    while (n_active() > 0 || atomic_load(&n_callbacks) < atomic_load(&n_callbacks_wanted)) {
         (void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-        trdi_scheduler_counts(translator->scheduler, &queued, &active);
     }
     CHECK_INT(atomic_load(&n_callbacks), atomic_load(&n_callbacks_wanted));
     foreign_fail_run(-1, TRD_OK);
@@ -380,11 +406,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s [requests [threads [seed]]]\n", argv[0]);
         return 2;
     }
-    char folder[] = "/tmp/treadle-soak-XXXXXX";
-    CHECK(mkdtemp(folder) != NULL);
+    char folder[4096], command[4200];
+    const char *const root = getenv("TMPDIR");
+    (void)snprintf(folder, sizeof folder, "%s/treadle-soak-%ld", root != NULL ? root : "/tmp", (long)getpid());
     tiny_model_write(folder, &(tiny_model){ .name = "soak" });
-    foreign = foreign_open(folder, "float32", 2, 128);
-    translator = foreign->translator;
+    open_translator(folder);
     make_expectations();
     size_t bytes, blocks, warm_bytes = 0;
     long warm_kib = 0;
@@ -410,11 +436,11 @@ int main(int argc, char **argv)
     }
     for (kind k = GREEDY; k < N_KINDS; k++) trd_results_destroy(alone[k]);
     for (int64_t i = 0; i < N_SOURCES; i++) trd_results_destroy(lockstep_results[i]);
-    foreign_close(foreign);
+    trd_translator_destroy(translator);
+    device.ops->device_close(device.impl);
     trd_memory_in_use(&bytes, &blocks);
     CHECK_INT(bytes, 0);
     CHECK_INT(blocks, 0);
-    char command[64];
-    (void)snprintf(command, sizeof command, "rm -r %s", folder);
+    (void)snprintf(command, sizeof command, "rm -r '%s'", folder);
     return system(command) == 0 ? 0 : 1;
 }
