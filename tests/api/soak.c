@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "api/api_rig.h"
+#include "api/notifier.h"
 #include "api/translator.h"
 #include "core/threads.h"
 #include "nn/foreign_device.h"
@@ -437,6 +438,7 @@ int main(int argc, char **argv)
     for (kind k = GREEDY; k < N_KINDS; k++) trd_results_destroy(alone[k]);
     for (int64_t i = 0; i < N_SOURCES; i++) trd_results_destroy(lockstep_results[i]);
     trd_translator_destroy(translator);
+    trdi_notifier_stop(INT64_C(60000000000));   /* it gives its references back after the callbacks */
     device.ops->device_close(device.impl);
     trd_memory_in_use(&bytes, &blocks);
     CHECK_INT(bytes, 0);
