@@ -1,10 +1,10 @@
 /*
  * tiny_jobs.c: processor time per job of the whole public path, with a backlog waiting: examples of one token on a model that costs almost nothing,
- * submitted one by one from several threads, all at once, and awaited. Beside it the same examples in one submission, whose difference is what single
- * requests cost, and the time that a submission took. Prints one line of JSON.
+ * submitted one by one from several threads while the worker is full of long ones, which are then cancelled. The time of a job is that of its submission,
+ * and its share of all that the process spends until the last one has ended and is given back. Beside it the same examples in one submission, and how
+ * long a submission took. Prints one line of JSON.
  */
 #define _POSIX_C_SOURCE 200809L
-#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include <treadle/treadle.h>
 #include <treadle/trd_future.h>
 
-enum { MAX_THREADS = 64 };
+enum { MAX_THREADS = 64, PLUGS = 256 };
 
 typedef struct submitter {
     pthread_t thread;
@@ -67,35 +67,6 @@ static void *submit_all(void *argument)
     return NULL;
 }
 
-/* Processor time of the library's threads by name, "treadle-0" and the like. Linux. */
-static void print_threads(void)
-{
-    DIR *const tasks = opendir("/proc/self/task");
-    printf(", \"threads\": {");
-    const struct dirent *entry;
-    bool first = true;
-    while (tasks != NULL && (entry = readdir(tasks)) != NULL) {
-        char path[512], name[64] = "";
-        unsigned long long ns = 0;
-        (void)snprintf(path, sizeof path, "/proc/self/task/%.200s/comm", entry->d_name);
-        FILE *file = fopen(path, "r");
-        if (file == NULL) continue;
-        if (fgets(name, sizeof name, file) == NULL) name[0] = '\0';
-        fclose(file);
-        name[strcspn(name, "\n")] = '\0';
-        (void)snprintf(path, sizeof path, "/proc/self/task/%.200s/schedstat", entry->d_name);
-        file = fopen(path, "r");
-        if (file == NULL) continue;
-        if (fscanf(file, "%llu", &ns) == 1) {
-            printf("%s\"%s %s\": %.3f", first ? "" : ", ", name, entry->d_name, (double)ns * 1e-6);
-            first = false;
-        }
-        fclose(file);
-    }
-    if (tasks != NULL) closedir(tasks);
-    printf("}");
-}
-
 static int by_value(const void *a, const void *b)
 {
     const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -135,39 +106,71 @@ static int64_t run_batch(trd_translator *translator, trd_future **futures, int64
     return n_failed == 0 ? spent : -1;
 }
 
-static int run_single(trd_translator *translator, trd_future **futures, int64_t n, long n_threads, int64_t batch_ns)
+/* Examples that fill the worker until they are cancelled. */
+static int fill_worker(trd_translator *translator, trd_future **plugs)
+{
+    static int64_t lengths[PLUGS];
+    static const char *tokens[PLUGS];
+    for (int i = 0; i < PLUGS; i++) {
+        lengths[i] = 1;
+        tokens[i] = "w3";
+    }
+    const trd_sequences source = { .n = PLUGS, .lengths = lengths, .tokens = tokens };
+    trd_decoding_options options = one_token();
+    options.min_decoding_length = options.max_decoding_length = 100000;
+    return trd_translator_submit(translator, &source, NULL, &options, NULL, plugs) == TRD_OK ? 0 : failed("plug", trd_last_error());
+}
+
+static void cancel_all(trd_future **futures, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) trd_future_cancel(futures[i]);
+    (void)trd_future_wait_all(futures, n, -1);
+    for (int64_t i = 0; i < n; i++) trd_future_release(futures[i]);
+}
+
+/* Submit one by one, from all threads. *submit_ns: their processor time. */
+static int submit_single(trd_translator *translator, trd_future **futures, int64_t *took, int64_t n, long n_threads, int64_t *submit_ns)
 {
     submitter submitters[MAX_THREADS] = { { .n = 0 } };
-    int64_t *const took = calloc((size_t)n, sizeof *took);
-    if (took == NULL) return failed("single", "out of memory");
-    const int64_t cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID), start = clock_ns(CLOCK_MONOTONIC);
-    for (long i = 0; i < n_threads; i++) {
-        const int64_t first = n * i / n_threads;
-        submitters[i] = (submitter){ .translator = translator, .futures = futures + first, .took_ns = took + first, .n = n * (i + 1) / n_threads - first };
-        if (pthread_create(&submitters[i].thread, NULL, submit_all, &submitters[i]) != 0) return failed("single", "no thread");
-    }
-    int64_t submit_ns = 0;
     int wrong = 0;
-    for (long i = 0; i < n_threads; i++) {
+    long n_started = 0;
+    for (; n_started < n_threads; n_started++) {
+        const int64_t first = n * n_started / n_threads, end = n * (n_started + 1) / n_threads;
+        submitter *const s = &submitters[n_started];
+        *s = (submitter){ .translator = translator, .futures = futures + first, .took_ns = took + first, .n = end - first };
+        if (pthread_create(&s->thread, NULL, submit_all, s) != 0) break;
+    }
+    if (n_started < n_threads) wrong = failed("single", "no thread");
+    for (long i = 0; i < n_started; i++) {
         (void)pthread_join(submitters[i].thread, NULL);
-        submit_ns += submitters[i].cpu_ns;
+        *submit_ns += submitters[i].cpu_ns;
         if (submitters[i].error[0] != '\0') wrong = failed("submit", submitters[i].error);
     }
+    return wrong;
+}
+
+static int run_single(trd_translator *translator, trd_future **futures, int64_t n, long n_threads, int64_t batch_ns)
+{
+    trd_future *plugs[PLUGS];
+    int64_t *const took = calloc((size_t)n, sizeof *took), submit_ns = 0;
+    if (took == NULL) return failed("single", "out of memory");
+    if (fill_worker(translator, plugs) != 0) return 1;
+    const int wrong = submit_single(translator, futures, took, n, n_threads, &submit_ns);
     trd_translator_info info = { .struct_size = sizeof info };
-    if (trd_translator_get_info(translator, &info) != TRD_OK) wrong = failed("info", trd_last_error());
+    if (wrong || trd_translator_get_info(translator, &info) != TRD_OK) return failed("single", trd_last_error());
+    const int64_t cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID), start = clock_ns(CLOCK_MONOTONIC);
+    cancel_all(plugs, PLUGS);
     const int64_t n_failed = finish(futures, n);
     const int64_t spent = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu, wall = clock_ns(CLOCK_MONOTONIC) - start;
-    if (n_failed != 0) wrong = failed("single", "some examples failed");
+    if (n_failed != 0) return failed("single", "some examples failed");
     qsort(took, (size_t)n, sizeof *took, by_value);
-    printf("{\"jobs\": %lld, \"submitters\": %ld, \"cpu_us_per_job\": %.3f, \"submit_cpu_us_per_job\": %.3f, \"batch_cpu_us_per_job\": %.3f, "
-           "\"wall_us_per_job\": %.3f, \"waiting_when_submitted\": %lld, \"submit_us_p50\": %.3f, \"submit_us_p99\": %.3f, \"submit_us_max\": %.1f",
-           (long long)n, n_threads, (double)spent * 1e-3 / (double)n, (double)submit_ns * 1e-3 / (double)n, (double)batch_ns * 1e-3 / (double)n,
-           (double)wall * 1e-3 / (double)n, (long long)info.n_queued, (double)took[n / 2] * 1e-3, (double)took[n - 1 - n / 100] * 1e-3,
-           (double)took[n - 1] * 1e-3);
-    print_threads();
-    printf("}\n");
+    const double per_job = 1e-3 / (double)n;
+    printf("{\"jobs\": %lld, \"submitters\": %ld, \"waiting\": %lld, \"cpu_us_per_job\": %.3f, \"submit_cpu_us_per_job\": %.3f, "
+           "\"batch_cpu_us_per_job\": %.3f, \"wall_us_per_job\": %.3f, \"submit_us_p50\": %.3f, \"submit_us_p99\": %.3f, \"submit_us_max\": %.1f}\n",
+           (long long)n, n_threads, (long long)info.n_queued, (double)(submit_ns + spent) * per_job, (double)submit_ns * per_job, (double)batch_ns * per_job,
+           (double)wall * per_job, (double)took[n / 2] * 1e-3, (double)took[n - 1 - n / 100] * 1e-3, (double)took[n - 1] * 1e-3);
     free(took);
-    return wrong;
+    return 0;
 }
 
 int main(int argc, char **argv)

@@ -118,17 +118,27 @@ static trd_status check_against_model(const trd_model *model, const trd_decoding
                      model->name);
 }
 
-/* Not for secrets: only so that unseeded calls differ. */
+static uint64_t process_seed;
+static trdi_once process_seed_once = TRDI_ONCE_INIT;
+
+static void read_process_seed(void)
+{
+    FILE *source = fopen("/dev/urandom", "rb");
+    if (source == NULL) return;
+    if (fread(&process_seed, sizeof process_seed, 1, source) != 1) process_seed = 0;
+    (void)fclose(source);
+}
+
+/* Not for secrets: only so that unseeded calls differ, those of children of fork() too. The mix is that of SplitMix64. */
 static uint64_t arbitrary_seed(void)
 {
     static atomic_uint_fast64_t calls;
-    uint64_t seed = 0;
-    FILE *source = fopen("/dev/urandom", "rb");
-    if (source != NULL) {
-        if (fread(&seed, sizeof seed, 1, source) != 1) seed = 0;
-        (void)fclose(source);
-    }
-    return seed ^ ((uint64_t)trdi_now_ns() * 0x9E3779B97F4A7C15u) ^ atomic_fetch_add(&calls, 1);
+    trdi_once_run(&process_seed_once, read_process_seed);
+    const uint64_t count = atomic_fetch_add(&calls, 1) + ((uint64_t)trdi_process_id() << 32);
+    uint64_t seed = (process_seed ^ (uint64_t)trdi_now_ns()) + count * 0x9E3779B97F4A7C15u;
+    seed = (seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9u;
+    seed = (seed ^ (seed >> 27)) * 0x94D049BB133111EBu;
+    return seed ^ (seed >> 31);
 }
 
 static void copy_options(const trd_model *model, const trd_decoding_options *o, trdi_search *out)
