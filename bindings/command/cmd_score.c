@@ -1,7 +1,4 @@
-/* cmd_score.c: treadle score: how chunks of pairs are scored and written. */
-#include <string.h>
-
-#include "json_text.h"
+/* cmd_score.c: treadle score: its options, and scores as JSON. */
 #include "stream.h"
 
 static int run_score(const invocation *program, int argc, char **argv)
@@ -27,13 +24,13 @@ static int prepare_scoring(stream *s)
         return usage_error(s->program, "scoring needs both --src and --tgt");
     trd_scoring_options_init(&s->scoring, sizeof s->scoring);
     s->scoring.max_input_length = s->settings.max_input_length;
+    s->files.with_scores = s->settings.with_tokens_score;
     return STATUS_GO_ON;
 }
 
-static trd_status score_chunk(const stream *s, const chunk *c, trd_results **out)
+static trd_status score_files(stream *s, trd_execution_stats *stats)
 {
-    const trd_sequences source = token_lists_view(&c->source), target = token_lists_view(&c->target);
-    return trd_translator_score(s->translator, &source, &target, &s->scoring, out);
+    return trd_translator_score_file(s->translator, &s->files, &s->scoring, stats);
 }
 
 static double mean_score(const trd_result *result)
@@ -45,50 +42,23 @@ static double mean_score(const trd_result *result)
     return n > 0 ? (double)(sum / (float)n) : 0;
 }
 
-static bool write_json(stream *s, const trd_result *result)
+static bool write_json(void *context, const trd_result *result, trd_pieces *out)
 {
     const float *scores = trd_result_token_scores(result, 0);
-    json_t *tokens = json_array(), *token_scores = json_array();
-    for (int64_t t = 0; t < trd_result_n_tokens(result, 0); t++) {
-        (void)json_array_append_new(tokens, json_word(trd_result_token(result, 0, t)));
-        if (scores != NULL) (void)json_array_append_new(token_scores, json_number((double)scores[t]));
-    }
-    const byte_buffer *text = stream_text(s, result, 0);
-    json_t *example = json_object();
-    (void)json_object_set_new(example, "tokens", tokens);
-    (void)json_object_set_new(example, "text", text != NULL ? json_text(text->data, text->n) : NULL);
+    json_t *token_scores = json_array(), *example = json_object();
+    for (int64_t t = 0; t < trd_result_n_tokens(result, 0) && scores != NULL; t++)
+        (void)json_array_append_new(token_scores, json_number((double)scores[t]));
+    (void)json_object_set_new(example, "tokens", stream_tokens_json(result, 0));
+    (void)json_object_set_new(example, "text", stream_text_json(context, result, 0));
     (void)json_object_set_new(example, "score", json_number(mean_score(result)));
     (void)json_object_set_new(example, "token_scores", token_scores);
-    if (json_object_size(example) == 4) return json_print(example, false, s->out.file) || ferror(s->out.file) != 0;
+    if (json_object_size(example) == 4) return stream_put_json(example, out);
     json_decref(example);
     return false;
 }
 
-static bool write_score(stream *s, const trd_result *result)
-{
-    if (s->settings.json) return write_json(s, result);
-    const byte_buffer *text = stream_text(s, result, 0);
-    if (text == NULL) return false;
-    fprintf(s->out.file, "%g ||| ", mean_score(result));
-    fwrite(text->data, 1, text->n, s->out.file);
-    if (s->settings.with_tokens_score) {
-        const float *scores = trd_result_token_scores(result, 0);
-        fputs(" |||", s->out.file);
-        for (int64_t t = 0; t < trd_result_n_tokens(result, 0) && scores != NULL; t++)
-            fprintf(s->out.file, " %g", (double)scores[t]);
-    }
-    fputc('\n', s->out.file);
-    return true;
-}
-
-static int64_t count_scored(const trd_result *result)
-{
-    return trd_result_n_tokens(result, 0);
-}
-
 const stream_task score_task = {
     .prepare = prepare_scoring,
-    .run = score_chunk,
-    .write = write_score,
-    .count_tokens = count_scored,
+    .run = score_files,
+    .write_json = write_json,
 };

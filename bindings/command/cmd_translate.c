@@ -1,8 +1,7 @@
-/* cmd_translate.c: treadle translate: how chunks are translated and hypotheses written. */
+/* cmd_translate.c: treadle translate: its decoding options, and hypotheses as JSON. */
 #include <math.h>
 #include <string.h>
 
-#include "json_text.h"
 #include "stream.h"
 
 static int run_translate(const invocation *program, int argc, char **argv)
@@ -80,6 +79,7 @@ static int prepare_translation(stream *s)
     o->use_vmap = from->use_vmap;
     o->replace_unknowns = from->replace_unknowns;
     o->return_scores = from->with_score || from->json;
+    s->files.with_scores = from->with_score;
     o->prefix_bias_beta = (float)from->prefix_bias_beta;
     o->max_input_length = from->max_input_length;
     o->max_decoding_length = from->max_decoding_length;
@@ -89,8 +89,6 @@ static int prepare_translation(stream *s)
     o->sampling_temperature = (float)from->sampling_temperature;
     o->seed = from->seed;
     o->has_seed = option_given(s->command, s->line, "seed");
-    o->max_batch_size = from->batch_size;
-    o->batch_by_tokens = strcmp(from->batch_type, "tokens") == 0;
 
     bool ok = read_suppressed(from->suppress_sequences, &s->suppressed);
     if (from->end_token != NULL && from->end_token[0] != '\0') {
@@ -106,74 +104,35 @@ static int prepare_translation(stream *s)
     return STATUS_GO_ON;
 }
 
-/**
- * The seed of a chunk: the call keys its samples by the example's place in the call, so chunks need different seeds.
- * The first chunk has the user's own, so that a short input gives what one call gives. The rest is splitmix64's mixing.
- */
-static uint64_t chunk_seed(uint64_t seed, int64_t first)
+static trd_status translate_files(stream *s, trd_execution_stats *stats)
 {
-    if (first == 0) return seed;
-    uint64_t x = seed + (uint64_t)first * UINT64_C(0x9E3779B97F4A7C15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return x ^ (x >> 31);
+    return trd_translator_translate_file(s->translator, &s->files, &s->decoding, stats);
 }
 
-static trd_status translate_chunk(const stream *s, const chunk *c, trd_results **out)
+static json_t *hypothesis_json(const stream *s, const trd_result *result, int64_t h)
 {
-    trd_decoding_options options = s->decoding;
-    options.seed = chunk_seed(s->decoding.seed, c->first);
-    const trd_sequences source = token_lists_view(&c->source), prefix = token_lists_view(&c->target);
-    return trd_translator_translate(s->translator, &source, s->has_target ? &prefix : NULL, &options, out);
-}
-
-static json_t *hypothesis_json(stream *s, const trd_result *result, int64_t h)
-{
-    json_t *tokens = json_array();
-    for (int64_t t = 0; t < trd_result_n_tokens(result, h); t++)
-        (void)json_array_append_new(tokens, json_word(trd_result_token(result, h, t)));
-    const byte_buffer *text = stream_text(s, result, h);
     json_t *object = json_object();
-    (void)json_object_set_new(object, "tokens", tokens);
-    (void)json_object_set_new(object, "text", text != NULL ? json_text(text->data, text->n) : NULL);
+    (void)json_object_set_new(object, "tokens", stream_tokens_json(result, h));
+    (void)json_object_set_new(object, "text", stream_text_json(s, result, h));
     (void)json_object_set_new(object, "score", json_number((double)trd_result_score(result, h)));
     if (json_object_size(object) == 3) return object;
     json_decref(object);
     return NULL;
 }
 
-static bool write_json(stream *s, const trd_result *result)
+static bool write_json(void *context, const trd_result *result, trd_pieces *out)
 {
     json_t *hypotheses = json_array(), *example = json_object();
     bool ok = json_object_set_new(example, "hypotheses", hypotheses) == 0;
     for (int64_t h = 0; h < trd_result_n_hypotheses(result) && ok; h++)
-        ok = json_array_append_new(hypotheses, hypothesis_json(s, result, h)) == 0;
-    if (ok) return json_print(example, false, s->out.file) || ferror(s->out.file) != 0;
+        ok = json_array_append_new(hypotheses, hypothesis_json(context, result, h)) == 0;
+    if (ok) return stream_put_json(example, out);
     json_decref(example);
     return false;
 }
 
-static bool write_translation(stream *s, const trd_result *result)
-{
-    if (s->settings.json) return write_json(s, result);
-    for (int64_t h = 0; h < trd_result_n_hypotheses(result); h++) {
-        const byte_buffer *text = stream_text(s, result, h);
-        if (text == NULL) return false;
-        if (s->settings.with_score) fprintf(s->out.file, "%g ||| ", (double)trd_result_score(result, h));
-        fwrite(text->data, 1, text->n, s->out.file);
-        fputc('\n', s->out.file);
-    }
-    return true;
-}
-
-static int64_t count_translated(const trd_result *result)
-{
-    return trd_result_n_tokens(result, 0);
-}
-
 const stream_task translate_task = {
     .prepare = prepare_translation,
-    .run = translate_chunk,
-    .write = write_translation,
-    .count_tokens = count_translated,
+    .run = translate_files,
+    .write_json = write_json,
 };

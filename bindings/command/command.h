@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include <treadle/treadle.h>
+#include <treadle/trd_file.h>
 
 #if defined(__GNUC__)
 #define COMMAND_PRINTF(text, first) __attribute__((format(printf, text, first)))

@@ -1,87 +1,11 @@
-/* stream.c: runs translate, score and ct2-translator: checks, files, the pipeline, and writing with its errors. */
+/* stream.c: runs translate, score and ct2-translator: checks, then the library's file functions, and what is said about how they end. */
 #include "stream.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static bool add_text(void *context, const char *text, size_t n)
-{
-    return bytes_add(context, text, n);
-}
-
-static bool join_pieces(stream *s, const trd_result *result, int64_t h)
-{
-    const int64_t n = trd_result_n_tokens(result, h);
-    const char **pieces = NULL;
-    size_t capacity = 0;
-    bool ok = true;
-    for (int64_t t = 0; t < n && ok; t++) {
-        void *grown = pieces;
-        ok = array_grow(&grown, (size_t)t, &capacity, sizeof *pieces);
-        pieces = grown;
-        if (ok) pieces[t] = trd_result_token(result, h, t);
-    }
-    ok = ok && (n == 0 || spm_decode(s->target_spm, pieces, (size_t)n, add_text, &s->text));
-    free((void *)pieces);
-    return ok;
-}
-
-const byte_buffer *stream_text(stream *s, const trd_result *result, int64_t h)
-{
-    if (!bytes_add(&s->text, "", 1)) return NULL;   /* so that data is there for an empty text too */
-    s->text.n = 0;
-    if (s->target_spm != NULL) return join_pieces(s, result, h) ? &s->text : NULL;
-    for (int64_t t = 0; t < trd_result_n_tokens(result, h); t++) {
-        const char *token = trd_result_token(result, h, t);
-        if (t > 0 && !bytes_add(&s->text, " ", 1)) return NULL;
-        if (!bytes_add(&s->text, token, strlen(token))) return NULL;
-    }
-    return &s->text;
-}
-
-static trd_status run_chunk(void *context, const chunk *c, trd_results **out)
-{
-    const stream *s = context;
-    return s->task->run(s, c, out);
-}
-
-static void set_write_failure(const stream *s, int error, failure *why)
-{
-    failure_set(why, "cannot write %s: %s", s->out.name, strerror(error != 0 ? error : EIO));
-    why->quiet = error == EPIPE;
-}
-
-static bool write_example(stream *s, const trd_result *result, failure *why)
-{
-    output_begin(&s->out);
-    errno = 0;
-    const bool written = s->task->write(s, result);
-    const int error = errno;
-    const bool broken = ferror(s->out.file) != 0;
-    output_end(&s->out);
-    if (broken) set_write_failure(s, error, why);
-    else if (!written) failure_set(why, "out of memory, or the tokens of a result cannot be joined");
-    return written && !broken;
-}
-
-static bool write_chunk(void *context, const chunk *c, const trd_results *results, failure *why)
-{
-    stream *s = context;
-    int64_t tokens = 0;
-    const int64_t n = trd_results_count(results);
-    for (int64_t i = 0; i < n; i++) {
-        const trd_result *result = trd_results_get(results, i);
-        if (!write_example(s, result, why)) return false;
-        tokens += s->task->count_tokens(result);
-    }
-    const int error = output_flush(&s->out);
-    if (error != 0) set_write_failure(s, error, why);
-    else progress_written(&s->progress, n, c->end_byte, tokens);
-    return error == 0;
-}
 
 /** Options that the chosen task has no use for are pointed out, not obeyed: ct2-translator has one table for both. */
 static void warn_of_useless_options(const stream *s)
@@ -95,6 +19,57 @@ static void warn_of_useless_options(const stream *s)
     }
 }
 
+/** NULL and "-" are the standard one, of this descriptor. */
+static bool is_standard(const char *path)
+{
+    return path == NULL || strcmp(path, "-") == 0;
+}
+
+static bool is_terminal(const char *path, int standard)
+{
+    struct stat about;
+    if (is_standard(path)) return isatty(standard) == 1;
+    if (stat(path, &about) != 0 || !S_ISCHR(about.st_mode)) return false;
+    const int descriptor = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
+    const bool is = descriptor >= 0 && isatty(descriptor) == 1;
+    if (descriptor >= 0) (void)close(descriptor);
+    return is;
+}
+
+static bool shows_progress(const stream *s)
+{
+    const stream_settings *from = &s->settings;
+    if (strcmp(from->progress, "auto") != 0) return strcmp(from->progress, "always") == 0;
+    return s->progress.on_terminal && !is_terminal(from->out, STDOUT_FILENO) && !is_terminal(from->src, STDIN_FILENO);
+}
+
+static void set_files(stream *s)
+{
+    const stream_settings *from = &s->settings;
+    trd_file_options *f = &s->files;
+    trd_file_options_init(f, sizeof *f);
+    f->source = from->src != NULL ? from->src : "-";
+    f->target = from->tgt;
+    f->output = from->out != NULL ? from->out : "-";
+    f->max_batch_size = from->batch_size;
+    f->read_batch_size = from->read_batch_size;
+    f->batch_by_tokens = strcmp(from->batch_type, "tokens") == 0;
+    if (from->read_batch_size == 0 && is_terminal(from->src, STDIN_FILENO)) f->read_batch_size = 1;   /* somebody types: answer each line */
+    if (from->src_spm != NULL) f->tokenize_source = stream_cut_source;
+    if (from->tgt_spm != NULL) {
+        f->tokenize_target = stream_cut_target;
+        f->detokenize = stream_join_target;
+    }
+    f->tokenize_context = f->format_context = s;
+    if (from->json) f->format = s->task->write_json;
+    s->progress.on_terminal = isatty(STDERR_FILENO) == 1;
+    if (shows_progress(s)) {
+        f->on_progress = progress_show;
+        f->on_progress_context = &s->progress;
+    }
+    f->stop = (const volatile int *)&s->interrupts.stop;
+}
+
 static int check_settings(stream *s)
 {
     const stream_settings *from = &s->settings;
@@ -105,10 +80,19 @@ static int check_settings(stream *s)
     }
     if (from->batch_size == 0 && from->read_batch_size == 0)
         return usage_error(s->program, "--batch_size: 0 needs --read_batch_size");
-    s->by_tokens = strcmp(from->batch_type, "tokens") == 0;
-    s->read_size = from->read_batch_size > 0 ? from->read_batch_size : from->batch_size == 1 ? 1 : 16 * from->batch_size;
+    if (from->src != NULL && from->tgt != NULL && strcmp(from->src, "-") == 0 && strcmp(from->tgt, "-") == 0)
+        return usage_error(s->program, "only one of --src and --tgt can be standard input");
     warn_of_useless_options(s);
+    set_files(s);
     return s->task->prepare(s);
+}
+
+/** Before a model is loaded for a file that is not there. */
+static int check_input(const stream *s, const char *path)
+{
+    if (is_standard(path) || access(path, R_OK) == 0) return STATUS_GO_ON;
+    complain(s->program, "cannot open %s: %s", path, strerror(errno));
+    return STATUS_FAILED;
 }
 
 static int open_spm(const stream *s, const char *path, spm **out)
@@ -121,85 +105,53 @@ static int open_spm(const stream *s, const char *path, spm **out)
     return STATUS_FAILED;
 }
 
-static int open_reader(const stream *s, line_reader *reader, const char *path)
-{
-    if (lines_open(reader, path)) return STATUS_GO_ON;
-    complain(s->program, "cannot open %s: %s", reader->name, strerror(reader->error));
-    return STATUS_FAILED;
-}
-
-/** Writing a file over itself would destroy what is not read yet. */
-static bool is_same_file(const line_reader *reader, const char *path)
-{
-    struct stat a, b;
-    return reader->file != NULL && path != NULL && stat(path, &b) == 0 && S_ISREG(b.st_mode) &&
-           fstat(fileno(reader->file), &a) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 static int open_inputs(stream *s)
 {
-    const stream_settings *from = &s->settings;
-    if (from->src != NULL && from->tgt != NULL && strcmp(from->src, "-") == 0 && strcmp(from->tgt, "-") == 0)
-        return usage_error(s->program, "only one of --src and --tgt can be standard input");
-    int status = open_reader(s, &s->source, from->src);
-    if (status == STATUS_GO_ON && from->read_batch_size == 0 && isatty(fileno(s->source.file)) == 1)
-        s->read_size = 1;   /* somebody types: answer each line */
-    s->has_target = from->tgt != NULL;
-    if (status == STATUS_GO_ON && s->has_target) status = open_reader(s, &s->target, from->tgt);
-    if (status == STATUS_GO_ON) status = open_spm(s, from->src_spm, &s->source_spm);
-    if (status == STATUS_GO_ON) status = open_spm(s, from->tgt_spm, &s->target_spm);
-    if (status != STATUS_GO_ON) return status;
-    if (is_same_file(&s->source, from->out) || is_same_file(&s->target, from->out)) {
-        complain(s->program, "%s is both input and output", from->out);
-        return STATUS_FAILED;
+    int status = check_input(s, s->settings.src);
+    if (status == STATUS_GO_ON) status = check_input(s, s->settings.tgt);
+    if (status == STATUS_GO_ON) status = open_spm(s, s->settings.src_spm, &s->source_spm);
+    if (status == STATUS_GO_ON) status = open_spm(s, s->settings.tgt_spm, &s->target_spm);
+    return status;
+}
+
+/** Is the output written as the work goes on? As the library decides it; to be wrong costs a second at an interrupt, or a left over file. */
+static bool writes_stream(const stream *s)
+{
+    struct stat about;
+    return is_standard(s->settings.out) || strncmp(s->settings.out, "/dev/", 5) == 0 ||
+           (stat(s->settings.out, &about) == 0 && !S_ISREG(about.st_mode));
+}
+
+/** The reader of our output went away, which needs no word. */
+static bool is_broken_pipe(const char *text)
+{
+    return strncmp(text, "cannot write", 12) == 0 && strstr(text, strerror(EPIPE)) != NULL;
+}
+
+static int run_files(stream *s)
+{
+    trd_execution_stats stats = { .struct_size = sizeof stats };
+    interrupts_begin(&s->interrupts, writes_stream(s));
+    const trd_status status = s->task->run(s, &stats);
+    const int interrupted = interrupts_end(&s->interrupts);
+    if (s->files.on_progress != NULL) progress_end(&s->progress);
+    if (interrupted != 0) return interrupted;
+    if (status != TRD_OK && !is_broken_pipe(trd_last_error())) complain(s->program, "%s", trd_last_error());
+    if (status == TRD_OK && s->settings.log_throughput) {
+        const double seconds = stats.total_time_in_ms / 1000;
+        fprintf(stderr, "%g\n", seconds > 0 ? (double)stats.n_tokens / seconds : 0);
     }
-    return STATUS_GO_ON;
+    return status == TRD_OK ? STATUS_OK : STATUS_FAILED;
 }
 
-static int open_output(stream *s)
-{
-    if (output_open(&s->out, s->settings.out)) return STATUS_GO_ON;
-    complain(s->program, "cannot open %s for writing: %s", s->out.name, strerror(errno));
-    return STATUS_FAILED;
-}
-
-static int run_stream(stream *s)
-{
-    const pipeline_steps steps = { .context = s, .read = stream_read, .run = run_chunk, .write = write_chunk };
-    const size_t n_runners = s->settings.inter_threads < 16 ? (size_t)s->settings.inter_threads + 1 : 16;
-    const bool show = isatty(STDERR_FILENO) == 1 && !s->out.on_terminal && isatty(fileno(s->source.file)) != 1;
-    s->out.shows_progress = show;
-    progress_start(&s->progress, show, s->translator, s->source.total_bytes);
-    failure why;
-    const bool ok = pipeline_run(&steps, n_runners, &why);
-    const double seconds = clock_seconds() - s->progress.started;
-    progress_stop(&s->progress);
-    s->out.shows_progress = false;
-
-    if (!ok && !why.quiet) complain(s->program, "%s", why.text);
-    if (ok && s->settings.log_throughput)
-        fprintf(stderr, "%g\n", seconds > 0 ? (double)s->progress.tokens / seconds : 0);
-    return ok ? STATUS_OK : STATUS_FAILED;
-}
-
-static int close_stream(stream *s, int status)
+static void close_stream(stream *s)
 {
     trd_translator_destroy(s->translator);
-    const int error = output_close(&s->out);
-    if (error != 0 && status == STATUS_OK) {
-        if (error != EPIPE) complain(s->program, "cannot write %s: %s", s->out.name, strerror(error));
-        status = STATUS_FAILED;
-    }
-    lines_close(&s->source);
-    lines_close(&s->target);
+    interrupts_finish(&s->interrupts);
     spm_close(s->source_spm);
     spm_close(s->target_spm);
-    token_lists_free(&s->next_source);
-    token_lists_free(&s->next_target);
     token_lists_free(&s->suppressed);
     token_lists_free(&s->end_token);
-    bytes_free(&s->text);
-    return status;
 }
 
 int stream_main(const invocation *program, const subcommand *command, int argc, char **argv)
@@ -211,12 +163,11 @@ int stream_main(const invocation *program, const subcommand *command, int argc, 
     const bool scores = command == &score_command || (s.settings.task != NULL && strcmp(s.settings.task, "score") == 0);
     s.task = scores ? &score_task : &translate_task;
 
-    output_init(&s.out);
+    interrupts_start(&s.interrupts);
     status = check_settings(&s);
     if (status == STATUS_GO_ON) status = open_inputs(&s);
     if (status == STATUS_GO_ON) status = stream_open_translator(&s);
-    if (status == STATUS_GO_ON) status = open_output(&s);
-    if (status == STATUS_GO_ON) status = run_stream(&s);
-    status = close_stream(&s, status);
+    if (status == STATUS_GO_ON) status = run_files(&s);
+    close_stream(&s);
     return status == STATUS_FAILED ? STATUS_TOLD : status;
 }

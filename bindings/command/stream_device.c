@@ -60,9 +60,9 @@ static void set_batch_bounds(const stream *s, trd_translator_options *o)
     const bool translates = s->task == &translate_task;
     const int64_t examples = from->batch_size > 0 ? from->batch_size : from->read_batch_size;
     const int64_t beams = !translates ? 1 : from->beam_size > from->n_best ? from->beam_size : from->n_best;
-    if (!s->by_tokens) o->max_batch_rows = beams <= MAX_ROWS / examples ? examples * beams : MAX_ROWS;
+    if (!s->files.batch_by_tokens) o->max_batch_rows = beams <= MAX_ROWS / examples ? examples * beams : MAX_ROWS;
     o->max_queued_batches = clamp_int32(from->max_queued_batches);
-    if (from->max_queued_batches > 0 && !s->by_tokens)
+    if (from->max_queued_batches > 0 && !s->files.batch_by_tokens)
         o->max_queued_batches = clamp_int32(from->max_queued_batches * (examples < INT32_MAX ? examples : INT32_MAX));
 }
 

@@ -32,6 +32,8 @@ typedef struct trd_progress {
     int64_t n_tokens;          /**< tokens of the (first) hypotheses done */
     double  seconds;           /**< since submission */
     double  tokens_per_second; /**< over all of that time */
+    int64_t n_bytes;           /**< files: of the source, behind the examples done, estimated; else 0 */
+    int64_t n_total_bytes;     /**< files: of the source; -1 not known; else 0 */
 } trd_progress;
 /** Called on the notifier thread, at most ten times a second, and at the end. The struct is borrowed for the call. */
 typedef void (*trd_progress_callback)(void *context, const trd_progress *progress);

@@ -161,28 +161,29 @@ trd_status trdi_make_folders(const char *path)
 }
 
 /* Names the file and creates it. A file of that name can be left from a process with our number that died: then another name. */
-static int create_temporary(trdi_atomic_file *file, size_t room)
+static int create_temporary(trdi_atomic_file *file, size_t room, int mode)
 {
     static atomic_uint counter;
     for (int attempt = 0;; attempt++) {
         (void)snprintf(file->temporary, room, "%s.%ld.%u.tmp", file->path, (long)getpid(), atomic_fetch_add(&counter, 1));
-        const int descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_BINARY, 0600);
+        const int descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_BINARY, mode);
         if (descriptor >= 0 || errno != EEXIST || attempt == 1000) return descriptor;
     }
 }
 
-trd_status trdi_atomic_file_open(const char *path, trdi_atomic_file *file)
+/* The path is consumed; NULL is a want of memory. @param name  what the caller called it */
+static trd_status open_beside(char *path, const char *name, int mode, trdi_atomic_file *file)
 {
-    *file = (trdi_atomic_file){ 0 };
-    const size_t length = strlen(path);
-    const size_t room = length + 64;
-    file->path = trdi_strndup(path, length);
+    *file = (trdi_atomic_file){ .path = path };
+    const size_t room = path != NULL ? strlen(path) + 64 : 64;
     file->temporary = trdi_alloc(room);
     if (file->path == NULL || file->temporary == NULL) {
+        trdi_free(file->temporary);
+        file->temporary = NULL;
         trdi_atomic_file_abandon(file);
-        return trdi_fail(TRD_E_MEMORY, "file '%s': out of memory", path);
+        return trdi_fail(TRD_E_MEMORY, "file '%s': out of memory", name);
     }
-    const int descriptor = create_temporary(file, room);
+    const int descriptor = create_temporary(file, room, mode);
     if (descriptor >= 0) file->stream = fdopen(descriptor, "wb");
     if (file->stream != NULL) return TRD_OK;
     const int error = errno;
@@ -193,7 +194,59 @@ trd_status trdi_atomic_file_open(const char *path, trdi_atomic_file *file)
     trdi_free(file->temporary);
     file->temporary = NULL;
     trdi_atomic_file_abandon(file);
-    return trdi_fail(TRD_E_IO, "cannot create a file beside '%s': %s", path, strerror(error));
+    return trdi_fail(TRD_E_IO, "cannot create a file beside '%s': %s", name, strerror(error));
+}
+
+trd_status trdi_atomic_file_open(const char *path, trdi_atomic_file *file)
+{
+    return open_beside(trdi_strndup(path, strlen(path)), path, 0600, file);
+}
+
+#if defined(_WIN32)
+static char *follow_links(const char *path) { return trdi_strndup(path, strlen(path)); }
+static void copy_mode(const char *path, FILE *stream) { (void)path, (void)stream; }
+#else
+/* What a symbolic link points at, relative to its folder. NULL: no link, or none that can be read. */
+static char *read_link(const char *path)
+{
+    char target[4096];
+    const ssize_t n = readlink(path, target, sizeof target - 1);
+    if (n <= 0 || (size_t)n >= sizeof target - 1) return NULL;
+    target[n] = '\0';
+    const char *const slash = strrchr(path, '/');
+    if (target[0] == '/' || slash == NULL) return trdi_strndup(target, (size_t)n);
+    char *folder = trdi_strndup(path, (size_t)(slash - path) + 1);
+    char *joined = folder != NULL ? trdi_path_join(folder, target) : NULL;
+    trdi_free(folder);
+    return joined;
+}
+
+/* The file itself that a path of symbolic links leads to, so that renaming does not replace the link. Owned; NULL without memory. */
+static char *follow_links(const char *path)
+{
+    char *now = trdi_strndup(path, strlen(path));
+    for (int i = 0; i < 40 && now != NULL; i++) {
+        char *const next = read_link(now);
+        if (next == NULL) break;
+        trdi_free(now);
+        now = next;
+    }
+    return now;
+}
+
+/* What may be done with the file that is replaced may be done with the new one; where that cannot be set it is as for any new file. */
+static void copy_mode(const char *path, FILE *stream)
+{
+    struct stat facts;
+    if (stat(path, &facts) == 0) (void)fchmod(fileno(stream), facts.st_mode & 07777);
+}
+#endif
+
+trd_status trdi_atomic_file_open_like(const char *path, trdi_atomic_file *file)
+{
+    TRDI_TRY(open_beside(follow_links(path), path, 0666, file));
+    copy_mode(path, file->stream);
+    return TRD_OK;
 }
 
 static bool flush_to_disk(FILE *stream)

@@ -41,8 +41,13 @@ typedef struct trdi_atomic_file {
     FILE *stream;
     char *temporary, *path;   /**< private, owned */
 } trdi_atomic_file;
-/** Create "PATH.PID.COUNTER.tmp" beside path for writing. */
+/** Create "PATH.PID.COUNTER.tmp" beside path for writing, for this user alone (mode 0600). */
 trd_status trdi_atomic_file_open(const char *path, trdi_atomic_file *file);
+/**
+ * The same for a file of the user's: a new one gets the usual mode, one that exists keeps its own, and of a symbolic link the file that it leads to
+ * is replaced.
+ */
+trd_status trdi_atomic_file_open_like(const char *path, trdi_atomic_file *file);
 /** Flush to disk and rename onto path; on failure the temporary file is removed. Closes either way. */
 trd_status trdi_atomic_file_commit(trdi_atomic_file *file);
 /** Close and remove the temporary file. Does nothing on a zeroed struct. */
