@@ -82,6 +82,8 @@ static int check_settings(stream *s)
         return usage_error(s->program, "--batch_size: 0 needs --read_batch_size");
     if (from->src != NULL && from->tgt != NULL && strcmp(from->src, "-") == 0 && strcmp(from->tgt, "-") == 0)
         return usage_error(s->program, "only one of --src and --tgt can be standard input");
+    if (from->trace != NULL && strcmp(from->trace, "-") == 0 && is_standard(from->out))
+        return usage_error(s->program, "--trace: standard output is where the results go");
     warn_of_useless_options(s);
     set_files(s);
     return s->task->prepare(s);
@@ -128,6 +130,20 @@ static bool is_broken_pipe(const char *text)
     return strncmp(text, "cannot write", 12) == 0 && strstr(text, strerror(EPIPE)) != NULL;
 }
 
+static int start_trace(const stream *s)
+{
+    if (s->settings.trace == NULL || trd_trace_start(0) == TRD_OK) return STATUS_GO_ON;
+    return library_error(s->program);
+}
+
+/** Also of work that failed or was interrupted. */
+static int write_trace(const stream *s, int status)
+{
+    if (s->settings.trace == NULL || trd_trace_write(s->settings.trace) == TRD_OK) return status;
+    (void)library_error(s->program);
+    return status == STATUS_OK ? STATUS_FAILED : status;
+}
+
 static int run_files(stream *s)
 {
     trd_execution_stats stats = { .struct_size = sizeof stats };
@@ -166,8 +182,9 @@ int stream_main(const invocation *program, const subcommand *command, int argc, 
     interrupts_start(&s.interrupts);
     status = check_settings(&s);
     if (status == STATUS_GO_ON) status = open_inputs(&s);
+    if (status == STATUS_GO_ON) status = start_trace(&s);
     if (status == STATUS_GO_ON) status = stream_open_translator(&s);
-    if (status == STATUS_GO_ON) status = run_files(&s);
+    if (status == STATUS_GO_ON) status = write_trace(&s, run_files(&s));
     close_stream(&s);
     return status == STATUS_FAILED ? STATUS_TOLD : status;
 }

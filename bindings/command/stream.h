@@ -24,7 +24,7 @@ typedef struct stream_settings {
     int64_t     batch_size, read_batch_size, max_input_length;
     const char *batch_type;
     bool        json, with_score, with_tokens_score, log_throughput, log_profiling;
-    const char *progress;
+    const char *progress, *trace;
     int64_t     beam_size, sampling_topk, n_best, no_repeat_ngram_size, max_decoding_length, min_decoding_length;
     double      patience, sampling_topp, sampling_temperature, length_penalty, coverage_penalty, repetition_penalty,
                 prefix_bias_beta;
@@ -34,7 +34,7 @@ typedef struct stream_settings {
 } stream_settings;
 
 /** The table of all three commands. @param n  its size */
-#define STREAM_OPTIONS_N 46
+#define STREAM_OPTIONS_N 47
 extern const option_spec stream_options[STREAM_OPTIONS_N];
 
 typedef struct stream stream;

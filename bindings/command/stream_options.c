@@ -100,6 +100,8 @@ const option_spec stream_options[STREAM_OPTIONS_N] = {
 
     { "progress", OPTION_CHOICE, "WHEN", "auto|always|never", "auto", AT(progress), 0, 0, USER_TRANSLATE | USER_SCORE, MORE,
       "show how far the work is on standard error; auto: where it is a terminal that neither input nor output use" },
+    { "trace", OPTION_TEXT, "FILE", NULL, NULL, AT(trace), 0, 0, USER_TRANSLATE | USER_SCORE, MORE,
+      "write which work ran where and when: Chrome trace JSON, or an SVG timeline if FILE ends in .svg" },
     { "log_throughput", OPTION_FLAG, NULL, NULL, NULL, AT(log_throughput), 0, 0, ANY, MORE,
       "print tokens per second on standard error in the end" },
     { "log_profiling", OPTION_FLAG, NULL, NULL, NULL, AT(log_profiling), 0, 0, ANY, MORE,

@@ -46,6 +46,19 @@ static const char *expected_words(const trd_decoding_options *options, int n)
     return text;
 }
 
+/* Tokens of the first of every two lines. */
+static int64_t count_tokens(const char *text)
+{
+    int64_t n = 0;
+    for (int line = 0; *text != '\0'; line++) {
+        const size_t length = strcspn(text, "\n");
+        const char *const tokens = strstr(text, " ||| ") + 5;
+        for (const char *c = tokens; line % 2 == 0 && c < text + length; c++) n += c == tokens || *c == ' ';
+        text += length + 1;
+    }
+    return n;
+}
+
 static void test_lines(void)
 {
     static const struct { const char *text; size_t bytes; const char *same_as; } cases[] = {
@@ -111,6 +124,7 @@ static void test_chunks(void)
         CHECK_OK(trd_translator_translate_file(translator, &files, &options, &stats));
         CHECK_STRING(read_text("out"), expected_words(&options, 40));
         CHECK_INT(stats.n_examples, 40);
+        CHECK_INT(stats.n_tokens, count_tokens(read_text("out")));
         CHECK(stats.total_time_in_ms > 0);
     }
 }

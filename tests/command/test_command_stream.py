@@ -8,6 +8,7 @@ import struct
 import subprocess
 import time
 import unittest
+from xml.etree import ElementTree
 
 from command_case import EXPECTED, MODEL, PROGRAM, CommandCase, letters, main
 
@@ -507,6 +508,22 @@ class Endings(CommandCase):
         done = self.fails(1, "translate", "--model", MODEL, "--beam_size=1", "--read_batch_size=1", "--src", data,
                           preexec_fn=set_limit, says=["cannot read", "Cannot allocate memory"])
         self.assertEqual(done.stdout, b"K AE1 T\n")
+
+
+class Traces(CommandCase):
+    def test_formats(self):
+        source, out, trace = self.file("source", letters(WORDS)), self.folder / "out", self.folder / "trace"
+        self.ok("translate", "--model", MODEL, "--src", source, "--out", out, "--inter_threads=2", "--trace", trace)
+        self.assertIsInstance(json.loads(trace.read_text())["traceEvents"], list)
+        shown = self.ok("translate", "--model", MODEL, "--src", source, "--out", out, "--trace", "-")
+        self.assertIn("traceEvents", json.loads(shown))
+        picture = self.folder / "trace.svg"
+        plain = self.ok("score", "--model", MODEL, "--src", source, "--tgt", out, "--trace", picture)
+        self.assertEqual(len(plain.splitlines()), len(WORDS))
+        self.assertEqual(ElementTree.parse(picture).getroot().tag, "{http://www.w3.org/2000/svg}svg")
+        self.fails(2, "translate", "--model", MODEL, "--trace", "-", says="--trace: standard output")
+        done = self.fails(1, "translate", "--model", MODEL, "--src", source, "--beam_size=1", "--trace", self.folder / "none" / "x", says="x")
+        self.assertEqual(done.stdout.decode().splitlines(), WANTED)
 
 
 @unittest.skipIf(os.environ.get("TREADLE_TEST_SPM", "") not in ("ON", "1", "TRUE"), "built without sentencepiece")
