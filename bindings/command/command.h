@@ -11,7 +11,6 @@
 #include <stdio.h>
 
 #include <treadle/treadle.h>
-#include <treadle/trd_file.h>
 
 #if defined(__GNUC__)
 #define COMMAND_PRINTF(text, first) __attribute__((format(printf, text, first)))

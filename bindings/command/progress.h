@@ -8,7 +8,6 @@
 #include <stdbool.h>
 
 #include <treadle/treadle.h>
-#include <treadle/trd_future.h>
 
 /** Seconds of a clock that only goes forward. */
 double clock_seconds(void);

@@ -8,6 +8,7 @@
  *   trd_translator.h  translate and score with encoder-decoder models
  *   trd_future.h      requests that are awaited, watched, limited and cancelled
  *   trd_trace.h       a record of which work ran where and when
+ *   trd_file.h        translate and score files, line by line
  *   trd_compute.h     open devices, queues, events
  *   trd_tensor.h      arrays on a device
  *   trd_operation.h   what networks are made of
@@ -19,6 +20,7 @@
 #include "trd_base.h"
 #include "trd_compute.h"
 #include "trd_device.h"
+#include "trd_file.h"
 #include "trd_future.h"
 #include "trd_kernel.h"
 #include "trd_model.h"
