@@ -3,7 +3,7 @@
  * trd_file.h: translate and score text files, one example per line, streaming: memory is bounded whatever the file's size, chunks are spread
  * over all workers, the output keeps the order of the input.
  *
- * A line ends at '\n'; one '\r' before it is removed; a last line without an end counts; an empty line is an example without tokens. Results are
+ * A line ends at a newline; one carriage return before it is removed; a last line without an end counts; an empty line is an example without tokens. Results are
  * written as soon as those before them are, while further lines are awaited: what a program or a person writes line by line into a pipe is answered at
  * once with read_batch_size 1. The output is written to a file beside its final place and renamed when everything is written: a run that fails, is cancelled or is killed leaves
  * an earlier output untouched. Output "-" is standard output.
@@ -67,13 +67,14 @@ typedef struct trd_file_options {
     int64_t read_batch_size;   /**< 0: 16 x max_batch_size, or 1 if that is 1; what is read and submitted at once (a chunk), in the same unit */
     bool    batch_by_tokens;   /**< false: both sizes count examples; true: tokens of sources, a chunk has at least one example */
     bool    with_scores;       /**< translating: "score ||| text"; scoring: the tokens' scores too */
-    trd_tokenize_callback   tokenize_source, tokenize_target; /**< NULL: split at spaces */
+    trd_tokenize_callback   tokenize_source; /**< NULL: split at spaces */
+    trd_tokenize_callback   tokenize_target; /**< NULL: split at spaces */
     trd_detokenize_callback detokenize;                       /**< NULL: join by spaces */
     void   *tokenize_context;  /**< handed to all three */
     trd_format_callback     format;                           /**< NULL: as below; else with_scores and detokenize are not used */
-    void   *format_context;
+    void   *format_context;    /**< handed to format */
     trd_progress_callback on_progress; /**< NULL; on the calling thread, at most ten times a second, and at the end, also of a failed run */
-    void   *on_progress_context;
+    void   *on_progress_context; /**< handed to on_progress */
     const volatile int *stop;  /**< NULL; polled: not 0 ends the run with TRD_E_CANCELLED. May be set by a signal handler */
 } trd_file_options;
 /** Fill in the defaults. @param size  sizeof(trd_file_options) as the caller was compiled */

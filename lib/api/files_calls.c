@@ -1,4 +1,4 @@
-/* files.c: the public functions of trd_file.h: options are read and checked here, the work is in files_run.c. */
+/* files_calls.c: the public functions of trd_file.h: options are read and checked here, the work is in files_run.c. */
 #include <string.h>
 
 #include "api/files_private.h"
