@@ -57,7 +57,7 @@ TRD_API void trd_submit_options_init(trd_submit_options *options, size_t size);
  *
  * @param options  NULL for the defaults
  * @param how      NULL for the defaults
- * @param futures  [source->n], each owned; NULL where this fails, which submits nothing
+ * @param futures  [source->n], each owned; NULL where this fails, which submits nothing. Set before room is waited for: another thread may cancel them
  * @return as trd_translator_translate() for bad arguments; TRD_E_BUSY; TRD_E_STATE when unloaded. What goes wrong later is the future's status
  */
 TRD_API trd_status trd_translator_submit(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,

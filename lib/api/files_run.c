@@ -357,8 +357,11 @@ static trd_status add_score(run_state *s, const trd_result *result)
     TRDI_TRY(add_number(s, n > 0 ? (double)(sum / (float)n) : 0.0, " ||| "));
     TRDI_TRY(add_hypothesis(s, result, 0));
     if (s->run->files.with_scores) {
-        TRDI_TRY(add_text(s, " ||| ", 5));
-        for (int64_t t = 0; t < n && scores != NULL; t++) TRDI_TRY(add_number(s, (double)scores[t], t + 1 < n ? " " : ""));
+        TRDI_TRY(add_text(s, " |||", 4));
+        for (int64_t t = 0; t < n && scores != NULL; t++) {
+            TRDI_TRY(add_text(s, " ", 1));
+            TRDI_TRY(add_number(s, (double)scores[t], ""));
+        }
     }
     return add_text(s, "\n", 1);
 }
