@@ -77,6 +77,11 @@ def real(value: Any, name: str) -> float:
 
 
 def boolean(value: Any, name: str) -> bool:
+    """A bool, None, or what says itself whether it is true, such as NumPy's: no text, no list."""
+    if value is None:
+        return False
+    if not hasattr(type(value), "__bool__"):
+        raise _wrong(name, "a bool", value)
     try:
         return bool(value)
     except Exception:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from typing import Any, List, Optional, Sequence, Union
 
-from ._native import ffi, lib
+from ._native import ffi as ffi, lib as lib
 
 Token = Union[str, bytes]
 
@@ -12,6 +13,8 @@ _EXCEPTIONS = {
     lib.TRD_E_INVALID: ValueError,
     lib.TRD_E_MEMORY: MemoryError,
     lib.TRD_E_RANGE: IndexError,
+    lib.TRD_E_TIMEOUT: TimeoutError,
+    lib.TRD_E_CANCELLED: CancelledError,
 }
 
 
@@ -20,16 +23,24 @@ def text(pointer: Any) -> str:
     return ffi.string(pointer).decode("utf-8") if pointer != ffi.NULL else ""
 
 
+def last_message(status: int) -> str:
+    """The text of this thread's last failure, which had this status."""
+    if status == lib.TRD_OK:
+        return ""
+    return text(lib.trd_last_error()) or text(lib.trd_status_text(status))
+
+
+def exception(status: int, message: str, unsupported: type = RuntimeError) -> Exception:
+    """The exception that fits a status."""
+    if status == lib.TRD_E_UNSUPPORTED:
+        return unsupported(message)
+    return _EXCEPTIONS.get(status, RuntimeError)(message)
+
+
 def check(status: int, unsupported: type = RuntimeError) -> None:
     """Raise the exception that fits a status, with the text of this thread's last failure."""
-    if status == lib.TRD_OK:
-        return
-    if status == lib.TRD_E_UNSUPPORTED:
-        kind = unsupported
-    else:
-        kind = _EXCEPTIONS.get(status, RuntimeError)
-    message = text(lib.trd_last_error()) or text(lib.trd_status_text(status))
-    raise kind(message)
+    if status != lib.TRD_OK:
+        raise exception(status, last_message(status), unsupported)
 
 
 class Sequences:

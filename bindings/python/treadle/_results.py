@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ._library import ffi, lib, text
 
@@ -28,7 +28,7 @@ class _Result:
     """Base: `_fields` are the attributes in the order of repr."""
 
     __slots__ = ()
-    _fields: tuple = ()
+    _fields: Tuple[str, ...] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise TypeError("%s: No constructor defined!" % type(self).__name__)
@@ -140,6 +140,20 @@ class GenerationStepResult(_Result):
         lambda self: self._logits, doc="Array [vocabulary] of this row; None without return_logits_vocab.")
     is_last: bool = property(  # type: ignore[assignment]
         lambda self: self._is_last, doc="Does the hypothesis end here?")
+
+
+class ExecutionStats(_Result):
+    """What translate_file or score_file did."""
+
+    __slots__ = ("_num_tokens", "_num_examples", "_total_time_in_ms")
+    _fields = ("num_tokens", "num_examples", "total_time_in_ms")
+
+    num_tokens: int = property(  # type: ignore[assignment]
+        lambda self: self._num_tokens,
+        doc="Tokens of the first hypotheses, end tokens not counted; of score_file: scored tokens, end tokens counted.")
+    num_examples: int = property(lambda self: self._num_examples, doc="Lines.")  # type: ignore[assignment]
+    total_time_in_ms: float = property(  # type: ignore[assignment]
+        lambda self: self._total_time_in_ms, doc="Reading, tokenizing, running and writing; not opening files.")
 
 
 def step_result(step: Any) -> GenerationStepResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import itertools
 from typing import Optional
 
 from ._arguments import integer, signature_checked
@@ -31,17 +31,13 @@ class Seeds:
     """The seeds of one translator's sampling calls: the process's seed first, then a sequence made from it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._first: Optional[int] = None
-        self._calls = 0
+        self._calls = itertools.count()  # next() of it is atomic, and no lock that a fork could catch
 
     def next(self) -> Optional[int]:
         """Seed for one call, or None for one from the operating system."""
-        with self._lock:
-            if self._first is None:
-                self._first = _seed
-            if self._first == _NOT_SET:
-                return None
-            seed = (self._first + self._calls * _STEP) & 0xFFFFFFFF
-            self._calls += 1
-            return seed
+        if self._first is None:
+            self._first = _seed
+        if self._first == _NOT_SET:
+            return None
+        return (self._first + next(self._calls) * _STEP) & 0xFFFFFFFF

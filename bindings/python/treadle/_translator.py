@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
+import re
+from typing import Any, AsyncIterator, Callable, Dict, Iterable, Iterator, List, Literal, Mapping, Optional, Sequence, Union, overload
 
 from . import _arguments as arguments
 from ._arguments import ArgumentError, signature_checked
+from ._calls import (AsyncScoringResult, AsyncTranslationResult, Call, Callback, live_calls, rebatch)
+from ._decoding import Decoding
 from ._devices import resolved_kind
+from ._ends import destroy_translator
+from ._files import DetokenizeFn, FileRun, TokenizeFn
 from ._library import Sequences, Token, check, ffi, lib, text
-from ._results import (GenerationStepResult, ScoringResult, TranslationResult, scoring_result, step_result,
+from ._results import (ExecutionStats, GenerationStepResult, ScoringResult, TranslationResult, scoring_result,
                        translation_result)
 from ._sampling import Seeds
-
-Callback = Callable[[GenerationStepResult], Optional[bool]]
-
-
-class _StepCallback:
-    """Carries a Python callback through C, and its exception back."""
-
-    def __init__(self, function: Callback) -> None:
-        self.function = function
-        self.error: Optional[BaseException] = None
-
-    def __call__(self, step: Any) -> bool:
-        if self.error is not None:
-            return True
-        try:
-            return bool(self.function(step_result(step)))
-        except BaseException as error:
-            self.error = error
-            return True
+from ._streams import TokenStream, process_iterables, stream_tokens, stream_tokens_async
 
 
-@ffi.def_extern(name="treadle_on_step")
-def _on_step(context: Any, step: Any) -> bool:
-    return ffi.from_handle(context)(step)
-
-
-def _missing(what: str) -> NotImplementedError:
-    return NotImplementedError("%s is not in this version of treadle" % what)
+EndToken = Union[Token, Sequence[Token], Sequence[int], None]
 
 
 def contains_model(path: str) -> bool:
@@ -83,34 +64,54 @@ def _device_indices(value: Any, device: str) -> List[int]:
     return indices
 
 
-def _indexed_device(device: str, indices: List[int]) -> str:
-    """The device's name with its index: "opencl" and [1] give "opencl:1"."""
+def _device_list(device: str, indices: List[int]) -> str:
+    """The devices of a name and its indices, as the library names them: "opencl" and [1, 0] are "opencl:1,opencl:0"."""
     if not indices:
         raise ValueError("At least one device index is required")
-    kind = resolved_kind(device)
-    if kind == "cpu":
+    if "," in device:
+        names = [name.strip() for name in device.split(",")]
+        if indices != [0]:
+            raise ValueError("device %r is a list already: device_index must be 0, not %s" % (device, indices))
+        return ",".join(names)
+    if resolved_kind(device) == "cpu":
         for index in indices:
             if index != 0:
                 raise ValueError("Invalid CPU device index: %d (only 0 exists)" % index)
-        return device
-    if len(indices) > 1:
-        raise _missing("device_index with several devices")
-    if indices[0] == 0:
-        return device
-    name = "gpu" if device.lower() == "auto" else device
-    if name.lower() not in ("opencl", "cuda", "gpu"):
-        raise ValueError("device %r names its device already: device_index must be 0, not %d" % (device, indices[0]))
-    return "%s:%d" % (name, indices[0])
+    elif indices != [0]:
+        name = "gpu" if device.lower() == "auto" else device
+        if name.lower() in ("opencl", "cuda", "gpu"):
+            return ",".join("%s:%d" % (name, index) for index in indices)
+        if any(indices):
+            raise ValueError("device %r names its device already: device_index must be 0, not %d" % (device, max(indices, key=abs)))
+    return ",".join(device for _ in indices)  # one that is there twice has twice the workers
 
 
 def _compute_type(value: Any, device: str, indices: List[int]) -> bytes:
-    if isinstance(value, Mapping):
-        table = {arguments.string(k, "compute_type"): arguments.utf8(v, "compute_type") for k, v in value.items()}
-        table = {name.lower(): kind for name, kind in table.items()}
-        kind = resolved_kind(device)
-        names = [device.lower(), "%s:%d" % (kind, indices[0]) if indices else kind, kind, kind.partition(":")[0]]
-        return next((table[name] for name in names if name in table), b"default")
-    return arguments.utf8(value, "compute_type")
+    """One type for all, or the C form of a dict: "float32,opencl:int8", where a type without a name is for devices not named."""
+    if not isinstance(value, Mapping):
+        return arguments.utf8(value, "compute_type")
+    table = {arguments.string(k, "compute_type").lower(): arguments.string(v, "compute_type") for k, v in value.items()}
+    literal = device.lower()
+    names = [literal] + ["%s:%d" % (literal, index) for index in indices[:1]]
+    rest = next((table[name] for name in names if name in table), None)
+    kinds = {resolved_kind(name.strip()).partition(":")[0] for name in device.split(",")}
+    if not kinds <= _KINDS:  # a part of a device's name
+        kinds = _KINDS
+    entries = ["%s:%s" % (name, kind) for name, kind in table.items()
+               if name != literal and _NAMED.match(name) and name.partition(":")[0] in kinds]
+    return ",".join(([rest] if rest is not None else []) + entries).encode() or b"default"
+
+
+def _scoring_options(max_input_length: Any, offset: Any) -> Any:
+    options = ffi.new("trd_scoring_options *")
+    lib.trd_scoring_options_init(options, ffi.sizeof("trd_scoring_options"))
+    options.max_input_length = arguments.integer(max_input_length, "max_input_length")
+    options.offset = arguments.integer(offset, "offset", -2**63)
+    return options
+
+
+_KINDS = {"cpu", "opencl", "cuda"}
+_NAMED = re.compile(r"(cpu(:0)?|(opencl|cuda)(:\d+)?)$")
 
 
 class Translator:
@@ -174,22 +175,21 @@ class Translator:
 
         self._device_index = indices
         self._seeds = Seeds()
+        self._key = object()
         device = device.lower() if device in ("CPU", "CUDA", "AUTO") else device
-        device = _indexed_device(device, indices)
+        self._device = device
+        device = _device_list(device, indices)
         options = ffi.new("trd_translator_options *")
         lib.trd_translator_options_init(options, ffi.sizeof("trd_translator_options"))
         device_name, kind_name = ffi.new("char[]", device.encode()), ffi.new("char[]", kind)
         options.device, options.compute_type, options.numerics = device_name, kind_name, numerics_name
-        options.inter_threads, options.intra_threads = workers * len(indices), threads
+        options.inter_threads, options.intra_threads = workers, threads
         options.max_queued_batches = queued
         model = _open_model(path, memory)
         out = ffi.new("trd_translator **")
         check(lib.trd_translator_create(model, options, out), unsupported=ValueError)
 
-        def destroy(handle: Any, keep: Any = memory) -> None:
-            lib.trd_translator_destroy(handle)
-
-        self._handle = ffi.gc(out[0], destroy)
+        self._handle = ffi.gc(out[0], lambda handle: destroy_translator(handle, memory))
         ffi.release(model)
         if flash_attention and self.compute_type not in ("float16", "bfloat16", "int8_float16", "int8_bfloat16"):
             raise RuntimeError("flash_attention needs a compute type with float16 or bfloat16, not %s" % self.compute_type)
@@ -199,10 +199,14 @@ class Translator:
         check(lib.trd_translator_get_info(self._handle, info))
         return info
 
+    def _check_loaded(self, name: str) -> None:
+        if not self.model_is_loaded:
+            raise RuntimeError("%s: the model was unloaded; load_model() brings it back" % name)
+
     @property
     def device(self) -> str:
-        """Kind of the device, such as "cpu"."""
-        return text(self._info().device).partition(":")[0]
+        """Kind of the device, such as "cpu"; of several, as they were given."""
+        return self._device if "," in self._device else text(self._info().device).partition(":")[0]
 
     @property
     def device_index(self) -> List[int]:
@@ -211,23 +215,38 @@ class Translator:
 
     @property
     def compute_type(self) -> str:
-        """The compute type in effect."""
+        """The compute type in effect, of the first device. RuntimeError while the model is unloaded."""
+        self._check_loaded("compute_type")
         return text(self._info().compute_type)
 
     @property
     def num_translators(self) -> int:
-        """Workers."""
+        """Workers: inter_threads for each device."""
         return self._info().n_workers
 
     @property
     def num_queued_batches(self) -> int:
-        """Pieces of work that wait."""
-        return self._info().n_queued
+        """Batches that wait; see num_active_batches."""
+        waiting, count = self._info().n_queued, 0
+        if waiting == 0:
+            return 0
+        for call in reversed(list(live_calls(self._key))):  # what came last is what waits
+            for n_pending in reversed(call.n_pending_in_batches()):
+                if waiting < n_pending:
+                    return count
+                waiting, count = waiting - n_pending, count + (n_pending > 0)
+        return count + waiting
 
     @property
     def num_active_batches(self) -> int:
-        """Pieces of work that wait or run."""
-        return self._info().n_active
+        """Batches that wait or run, cut by the max_batch_size of their calls. Here examples run and end one by one: a batch is
+        active until its last one has ended. What nobody holds a result of counts by examples.
+        """
+        active = self._info().n_active
+        if active == 0:
+            return 0
+        pending = [n for call in live_calls(self._key) for n in call.n_pending_in_batches()]
+        return sum(n > 0 for n in pending) + max(0, active - sum(pending))
 
     @property
     def tensor_parallel(self) -> bool:
@@ -236,8 +255,54 @@ class Translator:
 
     @property
     def model_is_loaded(self) -> bool:
-        """True: unloading is not in this version."""
-        return True
+        """False after unload_model."""
+        return self._info().is_loaded
+
+    @signature_checked("function")
+    def unload_model(self, to_cpu: bool = False) -> None:
+        """Give back the memory of the model on its devices. Calls raise RuntimeError then, until load_model.
+
+        Nothing happens while a batch is active or another thread is inside a call; model_is_loaded tells.
+
+        Args:
+          to_cpu: Keep the weights in the host's memory, so that loading is fast. On the CPU this does nothing at all.
+        """
+        check(lib.trd_translator_unload(self._handle, arguments.boolean(to_cpu, "to_cpu"), ffi.NULL))
+
+    @signature_checked("function")
+    def load_model(self, keep_cache: bool = False) -> None:
+        """Undo unload_model; nothing to do while the model is loaded.
+
+        Args:
+          keep_cache: Keep what unload_model(to_cpu=True) kept in the host's memory.
+        """
+        check(lib.trd_translator_load(self._handle, arguments.boolean(keep_cache, "keep_cache")))
+
+    @overload
+    def translate_batch(
+        self, source: Sequence[Sequence[Token]], target_prefix: Optional[Sequence[Optional[Sequence[Token]]]] = None, *,
+        max_batch_size: int = ..., batch_type: str = ..., asynchronous: Literal[False] = ..., beam_size: int = ..., patience: float = ...,
+        num_hypotheses: int = ..., length_penalty: float = ..., coverage_penalty: float = ..., repetition_penalty: float = ...,
+        no_repeat_ngram_size: int = ..., disable_unk: bool = ..., suppress_sequences: Optional[Sequence[Sequence[Token]]] = ...,
+        end_token: EndToken = ..., return_end_token: bool = ..., prefix_bias_beta: float = ..., max_input_length: int = ...,
+        max_decoding_length: int = ..., min_decoding_length: int = ..., use_vmap: bool = ..., return_scores: bool = ...,
+        return_logits_vocab: bool = ..., return_attention: bool = ..., return_alternatives: bool = ...,
+        min_alternative_expansion_prob: float = ..., sampling_topk: int = ..., sampling_topp: float = ...,
+        sampling_temperature: float = ..., replace_unknowns: bool = ..., callback: Optional[Callback] = ...,
+    ) -> List[TranslationResult]: ...
+
+    @overload
+    def translate_batch(
+        self, source: Sequence[Sequence[Token]], target_prefix: Optional[Sequence[Optional[Sequence[Token]]]] = None, *,
+        max_batch_size: int = ..., batch_type: str = ..., asynchronous: Literal[True], beam_size: int = ..., patience: float = ...,
+        num_hypotheses: int = ..., length_penalty: float = ..., coverage_penalty: float = ..., repetition_penalty: float = ...,
+        no_repeat_ngram_size: int = ..., disable_unk: bool = ..., suppress_sequences: Optional[Sequence[Sequence[Token]]] = ...,
+        end_token: EndToken = ..., return_end_token: bool = ..., prefix_bias_beta: float = ..., max_input_length: int = ...,
+        max_decoding_length: int = ..., min_decoding_length: int = ..., use_vmap: bool = ..., return_scores: bool = ...,
+        return_logits_vocab: bool = ..., return_attention: bool = ..., return_alternatives: bool = ...,
+        min_alternative_expansion_prob: float = ..., sampling_topk: int = ..., sampling_topp: float = ...,
+        sampling_temperature: float = ..., replace_unknowns: bool = ..., callback: Optional[Callback] = ...,
+    ) -> List[AsyncTranslationResult]: ...
 
     @signature_checked("function")
     def translate_batch(
@@ -257,7 +322,7 @@ class Translator:
         no_repeat_ngram_size: int = 0,
         disable_unk: bool = False,
         suppress_sequences: Optional[Sequence[Sequence[Token]]] = None,
-        end_token: Union[Token, Sequence[Token], Sequence[int], None] = None,
+        end_token: EndToken = None,
         return_end_token: bool = False,
         prefix_bias_beta: float = 0,
         max_input_length: int = 1024,
@@ -274,15 +339,17 @@ class Translator:
         sampling_temperature: float = 1,
         replace_unknowns: bool = False,
         callback: Optional[Callback] = None,
-    ) -> List[TranslationResult]:
+    ) -> Union[List[TranslationResult], List[AsyncTranslationResult]]:
         """Translate a batch of token sequences.
+
+        Ctrl-C ends the call.
 
         Args:
           source: [batch][tokens]; sequences may be empty.
           target_prefix: [batch][tokens or None]: what each translation starts with.
           max_batch_size: 0 is one batch; results do not depend on it, except which random numbers a sequence gets.
           batch_type: Does max_batch_size count "examples" or "tokens"?
-          asynchronous: Not in this version.
+          asynchronous: Return at once; the results are on their way.
           beam_size: 1 is greedy.
           patience: beam_size * patience finished hypotheses end a beam search.
           num_hypotheses: Hypotheses to return for each example.
@@ -313,49 +380,28 @@ class Translator:
         Returns:
           One TranslationResult for each source, in its order.
         """
-        sources = arguments.batch(source, "source")
-        prefix = arguments.prefixes(target_prefix, "target_prefix")
-        call = _DecodingCall()
-        o, real, integer, flag = call.options, arguments.real, arguments.integer, arguments.boolean
-        o.max_batch_size = integer(max_batch_size, "max_batch_size")
-        batch_type = arguments.string(batch_type, "batch_type")
-        asynchronous = flag(asynchronous, "asynchronous")
-        o.beam_size = integer(beam_size, "beam_size")
-        o.patience = real(patience, "patience")
-        o.num_hypotheses = integer(num_hypotheses, "num_hypotheses")
-        o.length_penalty = real(length_penalty, "length_penalty")
-        o.coverage_penalty = real(coverage_penalty, "coverage_penalty")
-        o.repetition_penalty = real(repetition_penalty, "repetition_penalty")
-        o.no_repeat_ngram_size = integer(no_repeat_ngram_size, "no_repeat_ngram_size")
-        o.disable_unk = flag(disable_unk, "disable_unk")
-        call.suppress(suppress_sequences)
-        call.end_with(end_token)
-        o.return_end_token = flag(return_end_token, "return_end_token")
-        o.prefix_bias_beta = real(prefix_bias_beta, "prefix_bias_beta")
-        o.max_input_length = integer(max_input_length, "max_input_length")
-        o.max_decoding_length = integer(max_decoding_length, "max_decoding_length")
-        o.min_decoding_length = integer(min_decoding_length, "min_decoding_length")
-        o.use_vmap = flag(use_vmap, "use_vmap")
-        o.return_scores = flag(return_scores, "return_scores")
-        o.return_logits = flag(return_logits_vocab, "return_logits_vocab")
-        o.return_attention = flag(return_attention, "return_attention")
-        o.return_alternatives = flag(return_alternatives, "return_alternatives")
-        o.min_alternative_expansion_prob = real(min_alternative_expansion_prob, "min_alternative_expansion_prob")
-        o.sampling_topk = integer(sampling_topk, "sampling_topk")
-        o.sampling_topp = real(sampling_topp, "sampling_topp")
-        o.sampling_temperature = real(sampling_temperature, "sampling_temperature")
-        o.replace_unknowns = flag(replace_unknowns, "replace_unknowns")
-        call.report_to(callback)
+        values = locals()
+        sources, prefix, decoding = self._read_translation(source, target_prefix, values)
+        asynchronous = arguments.boolean(asynchronous, "asynchronous")
         if not sources:
             return []
-        o.batch_by_tokens = arguments.batch_type_is_tokens(batch_type)
-        if prefix and len(prefix) < len(sources):
-            raise RuntimeError("target_prefix has %d sequences, source has %d" % (len(prefix), len(sources)))
-        if asynchronous:
-            raise _missing("translate_batch(asynchronous=True)")
-        if o.sampling_topk != 1 and o.sampling_temperature != 0:
-            call.seed_with(self._seeds.next())
-        return call.translate(self._handle, sources, prefix)
+        call, start = self._translation(sources, prefix, decoding, callback)
+        if not asynchronous:
+            return call.run(start)
+        call.submit(start)
+        return [AsyncTranslationResult._make(call, i) for i in range(call.n)]
+
+    @overload
+    def score_batch(
+        self, source: Sequence[Sequence[Token]], target: Sequence[Sequence[Token]], *, max_batch_size: int = ..., batch_type: str = ...,
+        max_input_length: int = ..., offset: int = ..., asynchronous: Literal[False] = ...,
+    ) -> List[ScoringResult]: ...
+
+    @overload
+    def score_batch(
+        self, source: Sequence[Sequence[Token]], target: Sequence[Sequence[Token]], *, max_batch_size: int = ..., batch_type: str = ...,
+        max_input_length: int = ..., offset: int = ..., asynchronous: Literal[True],
+    ) -> List[AsyncScoringResult]: ...
 
     @signature_checked("function")
     def score_batch(
@@ -368,7 +414,7 @@ class Translator:
         max_input_length: int = 1024,
         offset: int = 0,
         asynchronous: bool = False,
-    ) -> List[ScoringResult]:
+    ) -> Union[List[ScoringResult], List[AsyncScoringResult]]:
         """Log-probabilities of given targets.
 
         Args:
@@ -378,123 +424,303 @@ class Translator:
           batch_type: "examples" or "tokens".
           max_input_length: Longer sources and targets are cut; 0 is off.
           offset: Leave out this many leading output tokens.
-          asynchronous: Not in this version.
+          asynchronous: Return at once; the results are on their way.
 
         Returns:
           One ScoringResult for each source, in its order.
         """
         sources, targets = arguments.batch(source, "source"), arguments.batch(target, "target")
-        arguments.integer(max_batch_size, "max_batch_size")
+        max_batch_size = arguments.integer(max_batch_size, "max_batch_size")
         batch_type = arguments.string(batch_type, "batch_type")
-        options = ffi.new("trd_scoring_options *")
-        lib.trd_scoring_options_init(options, ffi.sizeof("trd_scoring_options"))
-        options.max_input_length = arguments.integer(max_input_length, "max_input_length")
-        options.offset = arguments.integer(offset, "offset", -2**63)
+        options = _scoring_options(max_input_length, offset)
         asynchronous = arguments.boolean(asynchronous, "asynchronous")
-        arguments.batch_type_is_tokens(batch_type)
+        by_tokens = arguments.batch_type_is_tokens(batch_type)
+        self._check_loaded("score_batch")
         if not sources and not targets:
             return []
         if not sources or not targets:
             raise ValueError("score_batch: source has %d sequences and target has %d" % (len(sources), len(targets)))
         if len(targets) < len(sources):
-            raise RuntimeError("target has %d sequences, source has %d" % (len(targets), len(sources)))
-        if asynchronous:
-            raise _missing("score_batch(asynchronous=True)")
+            raise RuntimeError("target has less examples (%d) than source (%d)" % (len(targets), len(sources)))
         c_source, c_target = Sequences(sources), Sequences(targets)
-        out = ffi.new("trd_results **")
-        check(lib.trd_translator_score(self._handle, c_source.value, c_target.value, options, out))
-        results = ffi.gc(out[0], lib.trd_results_destroy)
-        return [scoring_result(lib.trd_results_get(results, i)) for i in range(lib.trd_results_count(results))]
 
-    def translate_file(self, *args: Any, **kwargs: Any) -> Any:
-        """Not in this version."""
-        raise _missing("Translator.translate_file")
+        def start(how: Any, futures: Any) -> int:
+            return lib.trd_translator_submit_score(self._handle, c_source.value, c_target.value, options, how, futures)
 
-    def score_file(self, *args: Any, **kwargs: Any) -> Any:
-        """Not in this version."""
-        raise _missing("Translator.score_file")
+        call = Call(self._key, len(sources), scoring_result, rebatch([len(s) for s in sources], max_batch_size, by_tokens))
+        if not asynchronous:
+            return call.run(start)
+        call.submit(start)
+        return [AsyncScoringResult._make(call, i) for i in range(call.n)]
 
-    def translate_iterable(self, *args: Any, **kwargs: Any) -> Any:
-        """Not in this version."""
-        raise _missing("Translator.translate_iterable")
+    def translate_iterable(
+        self,
+        source: Iterable[Sequence[Token]],
+        target_prefix: Optional[Iterable[Sequence[Token]]] = None,
+        max_batch_size: int = 32,
+        batch_type: str = "examples",
+        **kwargs: Any,
+    ) -> Iterator[TranslationResult]:
+        """Translate as many examples as an iterable gives: 16 batches are read at once, and results come in order.
 
-    def score_iterable(self, *args: Any, **kwargs: Any) -> Any:
-        """Not in this version."""
-        raise _missing("Translator.score_iterable")
+        Nothing happens before the first next(). Closing the iterator cancels what is on its way.
 
-    def generate_tokens(self, *args: Any, **kwargs: Any) -> Any:
-        """Not in this version."""
-        raise _missing("Translator.generate_tokens")
+        Args:
+          source: Gives token sequences.
+          target_prefix: Gives as many prefixes; [] for none.
+          max_batch_size: >= 1.
+          batch_type: Does max_batch_size count "examples" or "tokens"?
+          **kwargs: Options of translate_batch.
 
-    def load_model(self, *args: Any, **kwargs: Any) -> Any:
-        """Not in this version."""
-        raise _missing("Translator.load_model")
+        Raises:
+          ValueError: One of the iterables ends before the other.
+        """
+        kwargs.update(max_batch_size=max_batch_size, batch_type=batch_type, asynchronous=True)
+        iterables = [source] if target_prefix is None else [source, target_prefix]
+        return process_iterables(lambda *columns: self.translate_batch(*columns, **kwargs), iterables, max_batch_size, batch_type)
 
-    def unload_model(self, *args: Any, **kwargs: Any) -> Any:
-        """Not in this version."""
-        raise _missing("Translator.unload_model")
+    def score_iterable(
+        self,
+        source: Iterable[Sequence[Token]],
+        target: Iterable[Sequence[Token]],
+        max_batch_size: int = 64,
+        batch_type: str = "examples",
+        **kwargs: Any,
+    ) -> Iterator[ScoringResult]:
+        """Score as many examples as two iterables give: 16 batches are read at once, and results come in order.
 
+        Nothing happens before the first next(). Closing the iterator cancels what is on its way.
 
-class _DecodingCall:
-    """The C options of one translate_batch and everything they point to."""
+        Args:
+          source: Gives token sequences.
+          target: Gives as many token sequences.
+          max_batch_size: >= 1.
+          batch_type: Does max_batch_size count "examples" or "tokens"?
+          **kwargs: Options of score_batch.
 
-    def __init__(self) -> None:
-        self.options = ffi.new("trd_decoding_options *")
-        lib.trd_decoding_options_init(self.options, ffi.sizeof("trd_decoding_options"))
-        self._keep: List[Any] = []
-        self._callback: Optional[_StepCallback] = None
+        Raises:
+          ValueError: One of the iterables ends before the other.
+        """
+        kwargs.update(max_batch_size=max_batch_size, batch_type=batch_type, asynchronous=True)
+        return process_iterables(lambda *columns: self.score_batch(*columns, **kwargs), [source, target], max_batch_size, batch_type)
 
-    def _borrow(self, sequences: Sequences) -> Any:
-        self._keep.append(sequences)
-        return sequences.value[0]
+    def generate_tokens(
+        self,
+        source: Sequence[Token],
+        target_prefix: Optional[Sequence[Token]] = None,
+        *,
+        max_decoding_length: int = 256,
+        min_decoding_length: int = 1,
+        sampling_topk: int = 1,
+        sampling_topp: float = 1,
+        sampling_temperature: float = 1,
+        return_log_prob: bool = False,
+        repetition_penalty: float = 1,
+        no_repeat_ngram_size: int = 0,
+        disable_unk: bool = False,
+        suppress_sequences: Optional[Sequence[Sequence[Token]]] = None,
+        end_token: EndToken = None,
+        max_input_length: int = 1024,
+        use_vmap: bool = False,
+    ) -> Iterator[GenerationStepResult]:
+        """Translate one example greedily and give each token when it is chosen, the prefix and the end token among them.
 
-    def suppress(self, value: Any) -> None:
-        if value is not None:
-            self.options.suppress_sequences = self._borrow(Sequences(arguments.batch(value, "suppress_sequences")))
+        Nothing happens before the first next(). Closing the iterator ends the translation.
 
-    def end_with(self, value: Any) -> None:
-        """A token, tokens or ids; None and "" mean the model's own."""
-        if value is None:
-            return
-        if isinstance(value, (str, bytes)):
-            if not value:
-                return
-            sequences = Sequences([[arguments.utf8(value, "end_token")]])
-        else:
-            items = arguments.sequence(value, "end_token", "str or int", also="a str or ")
-            if items and hasattr(items[0], "__index__"):
-                sequences = Sequences(ids=[arguments.integer(i, "end_token", 0, 2**31 - 1) for i in items])
-            else:
-                sequences = Sequences([arguments.tokens(items, "end_token")])
-        self.options.has_end_tokens = True
-        self.options.end_tokens = self._borrow(sequences)
+        Args:
+          source: Tokens.
+          target_prefix: Tokens that the translation starts with.
+          return_log_prob: Fill log_prob.
 
-    def report_to(self, callback: Any) -> None:
-        if callback is None:
-            return
-        if not callable(callback):
-            raise ArgumentError("callback must be callable, not %s" % type(callback).__name__)
-        self._callback = _StepCallback(callback)
-        handle = ffi.new_handle(self._callback)
-        self._keep.append(handle)
-        self.options.on_step, self.options.on_step_context = lib.treadle_on_step, handle
+        The other options are those of translate_batch.
+        """
+        options = dict(locals(), return_scores=return_log_prob, beam_size=1)
+        return stream_tokens(lambda stream: self._submit_stream(stream, source, target_prefix, options))
 
-    def seed_with(self, seed: Optional[int]) -> None:
-        """With a seed the draws are those of the original."""
-        if seed is not None:
-            self.options.rng = lib.TRD_RNG_MT19937
-            self.options.seed, self.options.has_seed = seed, True
+    def async_generate_tokens(
+        self,
+        source: Sequence[Token],
+        target_prefix: Optional[Sequence[Token]] = None,
+        *,
+        max_decoding_length: int = 256,
+        min_decoding_length: int = 1,
+        sampling_topk: int = 1,
+        sampling_topp: float = 1,
+        sampling_temperature: float = 1,
+        return_log_prob: bool = False,
+        repetition_penalty: float = 1,
+        no_repeat_ngram_size: int = 0,
+        disable_unk: bool = False,
+        suppress_sequences: Optional[Sequence[Sequence[Token]]] = None,
+        end_token: EndToken = None,
+        max_input_length: int = 1024,
+        use_vmap: bool = False,
+    ) -> AsyncIterator[GenerationStepResult]:
+        """generate_tokens for `async for`. The event loop is never blocked; leaving the iteration cancels the translation."""
+        options = dict(locals(), return_scores=return_log_prob, beam_size=1)
+        return stream_tokens_async(lambda stream: self._submit_stream(stream, source, target_prefix, options))
 
-    def translate(self, handle: Any, sources: Any, prefix: Any) -> List[TranslationResult]:
-        c_source = Sequences(sources)
-        c_prefix = Sequences(prefix) if prefix else None
-        out = ffi.new("trd_results **")
-        status = lib.trd_translator_translate(handle, c_source.value, c_prefix.value if c_prefix else ffi.NULL,
-                                              self.options, out)
-        results = ffi.gc(out[0], lib.trd_results_destroy)
-        if self._callback is not None and self._callback.error is not None:
-            raise self._callback.error
-        check(status)
-        o = self.options
-        return [translation_result(lib.trd_results_get(results, i), o.return_scores, o.return_attention, o.return_logits)
-                for i in range(lib.trd_results_count(results))]
+    @signature_checked("function")
+    def translate_file(
+        self,
+        source_path: str,
+        output_path: str,
+        target_path: Optional[str] = None,
+        *,
+        max_batch_size: int = 32,
+        read_batch_size: int = 0,
+        batch_type: str = "examples",
+        beam_size: int = 2,
+        patience: float = 1,
+        num_hypotheses: int = 1,
+        length_penalty: float = 1,
+        coverage_penalty: float = 0,
+        repetition_penalty: float = 1,
+        no_repeat_ngram_size: int = 0,
+        disable_unk: bool = False,
+        suppress_sequences: Optional[Sequence[Sequence[Token]]] = None,
+        end_token: EndToken = None,
+        prefix_bias_beta: float = 0,
+        max_input_length: int = 1024,
+        max_decoding_length: int = 256,
+        min_decoding_length: int = 1,
+        use_vmap: bool = False,
+        with_scores: bool = False,
+        sampling_topk: int = 1,
+        sampling_topp: float = 1,
+        sampling_temperature: float = 1,
+        replace_unknowns: bool = False,
+        source_tokenize_fn: Optional[TokenizeFn] = None,
+        target_tokenize_fn: Optional[TokenizeFn] = None,
+        target_detokenize_fn: Optional[DetokenizeFn] = None,
+    ) -> ExecutionStats:
+        """Translate a text file: a line for each hypothesis, in the order of the input. Memory does not grow with the file.
+
+        The output appears when all is written: a run that fails leaves an earlier output as it was.
+
+        Args:
+          source_path: One example per line.
+          output_path: Written aside and renamed.
+          target_path: Prefixes, one per line.
+          max_batch_size: Batches that the lines are cut into; 0 makes one of what is read at once.
+          read_batch_size: What is read at once; 0 is 16 x max_batch_size.
+          batch_type: Do both count "examples" or "tokens"?
+          with_scores: "score ||| text" per line.
+          source_tokenize_fn: Tokens of a line; by default what stands between spaces. They come in pairs with
+            target_detokenize_fn. An exception ends the run and is raised unchanged.
+          target_tokenize_fn: Tokens of a line of target_path.
+          target_detokenize_fn: Text of tokens; by default joined by spaces.
+
+        The other options are those of translate_batch.
+
+        Raises:
+          RuntimeError: A file cannot be read or written, or target_path has fewer lines.
+        """
+        values = dict(locals(), return_scores=with_scores)
+        run = FileRun(source_path, target_path, output_path, max_batch_size, read_batch_size, with_scores,
+                      source_tokenize_fn, target_tokenize_fn, target_detokenize_fn)
+        decoding = Decoding(values)
+        if (source_tokenize_fn is None) != (target_detokenize_fn is None):
+            raise ValueError("%s is required when %s is set" % (
+                ("source_tokenize_fn", "target_detokenize_fn") if source_tokenize_fn is None
+                else ("target_detokenize_fn", "source_tokenize_fn")))
+        if target_path is not None and source_tokenize_fn is not None and target_tokenize_fn is None:
+            raise ValueError("target_tokenize_fn is required when target_path and source_tokenize_fn are set")
+        decoding.read_batch_type()
+        self._check_loaded("translate_file")
+        run.set_sizes(decoding.options.batch_by_tokens)
+        if decoding.samples():
+            decoding.seed_with(self._seeds.next())
+        return run.run(lib.trd_translator_translate_file, self._handle, decoding.options)
+
+    @signature_checked("function")
+    def score_file(
+        self,
+        source_path: str,
+        target_path: str,
+        output_path: str,
+        *,
+        max_batch_size: int = 32,
+        read_batch_size: int = 0,
+        batch_type: str = "examples",
+        max_input_length: int = 1024,
+        offset: int = 0,
+        with_tokens_score: bool = False,
+        source_tokenize_fn: Optional[TokenizeFn] = None,
+        target_tokenize_fn: Optional[TokenizeFn] = None,
+        target_detokenize_fn: Optional[DetokenizeFn] = None,
+    ) -> ExecutionStats:
+        """Score the lines of a file: "mean ||| text" for each, in the order of the input.
+
+        The output appears when all is written: a run that fails leaves an earlier output as it was.
+
+        Args:
+          source_path: One example per line.
+          target_path: As many lines.
+          output_path: Written aside and renamed.
+          max_batch_size: Batches that the lines are cut into; 0 makes one of what is read at once.
+          read_batch_size: What is read at once; 0 is 16 x max_batch_size.
+          batch_type: Do both count "examples" or "tokens"?
+          max_input_length: Longer sources and targets are cut; 0 is off.
+          offset: Leave out this many leading output tokens.
+          with_tokens_score: The scores of the tokens too: "mean ||| text ||| score score ...".
+          source_tokenize_fn: Tokens of a line. All three functions are given, or none. An exception ends the run and is
+            raised unchanged.
+          target_tokenize_fn: Tokens of a line of target_path.
+          target_detokenize_fn: Text of tokens.
+
+        Raises:
+          RuntimeError: A file cannot be read or written, or target_path has fewer lines.
+        """
+        run = FileRun(source_path, target_path, output_path, max_batch_size, read_batch_size, with_tokens_score,
+                      source_tokenize_fn, target_tokenize_fn, target_detokenize_fn)
+        options = _scoring_options(max_input_length, offset)
+        batch_type = arguments.string(batch_type, "batch_type")
+        if len({function is None for function in (source_tokenize_fn, target_tokenize_fn, target_detokenize_fn)}) > 1:
+            raise ValueError("source_tokenize_fn, target_tokenize_fn and target_detokenize_fn must all be set, or none")
+        by_tokens = arguments.batch_type_is_tokens(batch_type)
+        self._check_loaded("score_file")
+        run.set_sizes(by_tokens)
+        return run.run(lib.trd_translator_score_file, self._handle, options)
+
+    def _read_translation(self, source: Any, target_prefix: Any, values: Mapping[str, Any]) -> Any:
+        """Sources, prefixes and options of a call: types, then the batch type, then pairing."""
+        sources = arguments.batch(source, "source")
+        prefix = arguments.prefixes(target_prefix, "target_prefix")
+        decoding = Decoding(values)
+        if sources:
+            decoding.read_batch_type()
+            self._check_loaded("translate_batch")
+            if prefix and len(prefix) < len(sources):
+                raise RuntimeError("target_prefix has less examples (%d) than source (%d)" % (len(prefix), len(sources)))
+        return sources, prefix, decoding
+
+    def _translation(self, sources: List[List[bytes]], prefix: Optional[List[List[bytes]]], decoding: Decoding,
+                     callback: Optional[Callback], ended: Optional[Callable[[], None]] = None) -> Any:
+        """The Call of a translation, and the function that submits it."""
+        o = decoding.options
+        if decoding.samples():
+            decoding.seed_with(self._seeds.next())
+        c_source, c_prefix = Sequences(sources), Sequences(prefix) if prefix else None
+        scores, attention, logits = o.return_scores, o.return_attention, o.return_logits
+        call = Call(self._key, len(sources), lambda result: translation_result(result, scores, attention, logits),
+                    rebatch([len(s) for s in sources], o.max_batch_size, o.batch_by_tokens), callback, ended)
+
+        def start(how: Any, futures: Any) -> int:
+            if callback is not None:
+                o.on_step, o.on_step_context = lib.treadle_gate_step, call.context()
+            return lib.trd_translator_submit(self._handle, c_source.value, c_prefix.value if c_prefix else ffi.NULL,
+                                             decoding.options, how, futures)
+
+        return call, start
+
+    def _submit_stream(self, stream: TokenStream, source: Any, target_prefix: Any, options: Mapping[str, Any]) -> Call:
+        """Submit one example whose steps go to the stream."""
+        try:
+            sources, prefix, decoding = self._read_translation(
+                [source], [target_prefix] if target_prefix is not None else None, options)
+        except ArgumentError as error:
+            raise TypeError("Translator.generate_tokens(): incompatible function arguments: %s" % error) from None
+        call, start = self._translation(sources, prefix, decoding, stream.callback, stream.ended)
+        call.submit(start)
+        return call
