@@ -55,6 +55,8 @@ typedef struct trd_translator_options {
      * rest of the batch nor the number of threads. "fast": large products may go to a vendor's library, which chooses by shape.
      */
     const char *numerics;
+    const char *policy;              /**< who takes the next work: "throughput" (NULL, default), "latency" ... ; an unknown name is refused with the list */
+    int64_t     memory_limit;        /**< bytes of each device for weights, keys and values, and steps together: work waits where it is short; 0 (default): none */
 } trd_translator_options;
 
 /** Fill in the defaults. @param size  sizeof(trd_translator_options) as the caller was compiled */
@@ -109,10 +111,10 @@ TRD_API trd_status trd_translator_unload(trd_translator *translator, bool to_hos
  */
 TRD_API trd_status trd_translator_load(trd_translator *translator, bool keep_host);
 /**
- * Give back what steps have taken beside the weights: keys and values, activations. It comes back as needed. Nothing happens while anything waits or
- * runs. @param done  NULL, or whether it was done
+ * Give back what steps have taken beside the weights: keys and values, activations. Idle workers do so at once, the others when they have run out of
+ * work. It comes back as needed.
  */
-TRD_API trd_status trd_translator_empty_cache(trd_translator *translator, bool *done);
+TRD_API trd_status trd_translator_empty_cache(trd_translator *translator);
 
 /** What a translator runs on. Strings live as long as the translator. */
 typedef struct trd_translator_info {
@@ -126,11 +128,55 @@ typedef struct trd_translator_info {
     int64_t     n_queued;           /**< jobs waiting at this moment */
     int64_t     n_active;           /**< jobs waiting or running at this moment */
     bool        weights_from_cache; /**< the prepared weights were mapped from the cache file */
+    int64_t     n_devices;          /**< devices, each once: trd_translator_get_device_info() */
     bool        is_loaded;          /**< false after trd_translator_unload() */
-    int32_t     n_devices;          /**< devices, each once */
 } trd_translator_info;
 /** Fill info. @param info  struct_size set by the caller; that many bytes are filled. Threads: any. */
 TRD_API trd_status trd_translator_get_info(trd_translator *translator, trd_translator_info *info);
+
+/** A device of a translator at this moment. Strings live as long as the translator. */
+typedef struct trd_translator_device_info {
+    size_t      struct_size;        /**< set by the caller */
+    const char *device;             /**< "cpu:0" */
+    const char *device_name;        /**< as the vendor writes it */
+    const char *compute_type;       /**< in effect, of the last loading */
+    const char *compute_type_note;  /**< why it differs from the stored type; "" if it does not */
+    bool        weights_from_cache; /**< the prepared weights were mapped from the cache file */
+    int32_t     n_workers;          /**< inter_threads, as often as the device was named */
+    int32_t     n_retired;          /**< of these: their device failed for good, others do their work */
+    char        retired_reason[256];/**< of one of these; "" if there is none */
+    int64_t     n_running;          /**< jobs that its workers have */
+    int64_t     n_done;             /**< jobs ended by them since they were started, however */
+    int64_t     tokens_done;        /**< estimate of the tokens of those that succeeded: sources and outputs */
+    double      busy_seconds;       /**< spent in steps, all workers */
+    double      tokens_per_second;  /**< of late, while busy, all workers, in the same tokens; 0 = not known */
+    int64_t     weight_bytes;       /**< prepared weights, 0 while unloaded; on the CPU those of a cache file are mapped, not allocated */
+    int64_t     kv_bytes;           /**< pools of keys and values */
+    int64_t     step_bytes;         /**< activations and what steps are told */
+    int64_t     used_bytes;         /**< all three */
+    int64_t     peak_bytes;         /**< most of these since the translator was made */
+    int64_t     limit_bytes;        /**< memory_limit; 0 = none */
+    int64_t     kv_blocks;          /**< blocks that the pools hold */
+    int64_t     kv_blocks_in_use;   /**< of these */
+} trd_translator_device_info;
+/** Fill info. @param device  0 .. n_devices-1, else TRD_E_RANGE  @param info  struct_size set by the caller. Threads: any. */
+TRD_API trd_status trd_translator_get_device_info(trd_translator *translator, int64_t device, trd_translator_device_info *info);
+
+/** What a translator's backlog holds, and what became of all jobs since the translator was made. A job is an example. */
+typedef struct trd_translator_counters {
+    size_t  struct_size;       /**< set by the caller */
+    int64_t n_queued;          /**< waiting, at this moment */
+    int64_t n_running;         /**< running, at this moment */
+    int64_t n_submitting;      /**< of threads that wait for room in the backlog, at this moment */
+    int64_t n_submitted;       /**< ever */
+    int64_t n_succeeded;       /**< ended with a result */
+    int64_t n_failed;          /**< ended for another reason than the next two */
+    int64_t n_cancelled;       /**< TRD_E_CANCELLED */
+    int64_t n_expired;         /**< TRD_E_TIMEOUT */
+    int64_t n_redone;          /**< times that a job was given to another worker, because a device failed */
+} trd_translator_counters;
+/** Fill counters. @param counters  struct_size set by the caller. Threads: any. */
+TRD_API trd_status trd_translator_get_counters(trd_translator *translator, trd_translator_counters *counters);
 
 /** How uniform numbers for sampling are made. */
 typedef enum trd_rng {

@@ -21,6 +21,7 @@ static trd_status check_options(const trd_translator_options *o)
     if (o->max_batch_rows < 1 || o->max_batch_rows > 1 << 20) {
         return trdi_fail(TRD_E_INVALID, "max_batch_rows is %lld, it must be in 1 .. 1048576", (long long)o->max_batch_rows);
     }
+    if (o->memory_limit < 0) return trdi_fail(TRD_E_INVALID, "memory_limit is %lld, it must be >= 0", (long long)o->memory_limit);
     return TRD_OK;
 }
 
@@ -79,14 +80,40 @@ void trd_translator_destroy(trd_translator *translator)
     trdi_free(translator);
 }
 
+/* struct_size comes first in what info points to. */
+static trd_status check_info(const trd_translator *translator, const size_t *info, const char *what)
+{
+    if (translator != NULL && info != NULL && trdi_struct_size_valid(*info)) return TRD_OK;
+    return trdi_fail(TRD_E_INVALID, "%s: %s", what, translator == NULL ? "translator is NULL" : "info is NULL or has no size");
+}
+
 trd_status trd_translator_get_info(trd_translator *translator, trd_translator_info *info)
 {
-    if (translator == NULL || info == NULL || !trdi_struct_size_valid(info->struct_size)) {
-        return trdi_fail(TRD_E_INVALID, "trd_translator_get_info: %s", translator == NULL ? "translator is NULL" : "info is NULL or has no size");
-    }
+    static const char what[] = "trd_translator_get_info";
+    TRDI_TRY(check_info(translator, info != NULL ? &info->struct_size : NULL, what));
     trd_translator_info whole;
-    TRDI_TRY(trdi_workers_get_info(translator->workers, "trd_translator_get_info", &whole));
+    TRDI_TRY(trdi_workers_get_info(translator->workers, what, &whole));
     trdi_write_result(info, info->struct_size, &whole, sizeof whole);
+    return TRD_OK;
+}
+
+trd_status trd_translator_get_device_info(trd_translator *translator, int64_t device, trd_translator_device_info *info)
+{
+    static const char what[] = "trd_translator_get_device_info";
+    TRDI_TRY(check_info(translator, info != NULL ? &info->struct_size : NULL, what));
+    trd_translator_device_info whole;
+    TRDI_TRY(trdi_workers_get_device_info(translator->workers, what, device, &whole));
+    trdi_write_result(info, info->struct_size, &whole, sizeof whole);
+    return TRD_OK;
+}
+
+trd_status trd_translator_get_counters(trd_translator *translator, trd_translator_counters *counters)
+{
+    static const char what[] = "trd_translator_get_counters";
+    TRDI_TRY(check_info(translator, counters != NULL ? &counters->struct_size : NULL, what));
+    trd_translator_counters whole;
+    TRDI_TRY(trdi_workers_get_counters(translator->workers, what, &whole));
+    trdi_write_result(counters, counters->struct_size, &whole, sizeof whole);
     return TRD_OK;
 }
 
@@ -105,13 +132,10 @@ trd_status trd_translator_load(trd_translator *translator, bool keep_host)
     return trdi_workers_load(translator->workers, keep_host);
 }
 
-trd_status trd_translator_empty_cache(trd_translator *translator, bool *done)
+trd_status trd_translator_empty_cache(trd_translator *translator)
 {
-    bool unused;
-    if (done == NULL) done = &unused;
-    *done = false;
     if (translator == NULL) return trdi_fail(TRD_E_INVALID, "trd_translator_empty_cache: translator is NULL");
-    return trdi_workers_empty_cache(translator->workers, done);
+    return trdi_workers_empty_cache(translator->workers);
 }
 
 void trd_translator_cancel_all(trd_translator *translator)

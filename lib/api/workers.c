@@ -1,6 +1,7 @@
 /* workers.c: see workers.h. Making and ending, calls going in and out, unloading and loading, and what becomes of all that after a fork. */
 #include "api/workers.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "api/workers_private.h"
@@ -26,6 +27,19 @@ static trd_status read_numerics(const char *name, trdi_numerics *out)
     return trdi_fail(TRD_E_INVALID, "numerics is '%s', it must be \"auto\", \"reproducible\" or \"fast\"", name);
 }
 
+static trd_status read_policy(const char *name, const trdi_policy **out)
+{
+    *out = trdi_policy_find(name);
+    if (*out != NULL) return TRD_OK;
+    char names[256] = "";
+    size_t used = 0;
+    for (int32_t i = 0; i < trdi_n_policies && used < sizeof names; i++) {
+        const int n = snprintf(names + used, sizeof names - used, "%s\"%s\"", i > 0 ? ", " : "", trdi_policies[i].name);
+        if (n > 0) used += (size_t)n;
+    }
+    return trdi_fail(TRD_E_INVALID, "policy is '%s', it must be one of %s", name, names);
+}
+
 /* Jobs that may wait: four full batches for each worker unless the caller says otherwise. */
 static int64_t queue_bound(const trd_translator_options *o, int32_t n_workers)
 {
@@ -46,7 +60,9 @@ static trd_status copy_options(trdi_workers *workers, const trd_translator_optio
     workers->max_rows = o->max_batch_rows;
     workers->n_workers = workers->n_sets * o->inter_threads;
     workers->max_queued = queue_bound(o, workers->n_workers);
+    workers->memory_limit = o->memory_limit;
     TRDI_TRY(read_numerics(o->numerics, &workers->numerics));
+    TRDI_TRY(read_policy(o->policy, &workers->policy));
     if (o->cache_dir != NULL) {
         workers->cache_dir = trdi_strndup(o->cache_dir, strlen(o->cache_dir));
         if (workers->cache_dir == NULL) return out_of_memory(workers);
@@ -89,7 +105,10 @@ static void free_workers(trdi_workers *workers)
 {
     trdi_loaded_destroy(workers->loaded);
     if (workers->host_copy) trdi_model_unmap(workers->model);
-    for (int32_t i = 0; i < workers->n_devices; i++) trdi_free(workers->devices[i].requested);
+    for (int32_t i = 0; i < workers->n_devices; i++) {
+        trdi_free(workers->devices[i].requested);
+        if (workers->devices[i].has_budget) trdi_memory_budget_destroy(&workers->devices[i].budget);
+    }
     trdi_free(workers->devices);
     trdi_free(workers->sets);
     trdi_free((void *)workers->names);
@@ -102,6 +121,7 @@ static trd_status fill_workers(trdi_workers *workers, trdi_device *const *device
 {
     TRDI_TRY(note_devices(workers, devices, n));
     TRDI_TRY(copy_options(workers, options));
+    TRDI_TRY(trdi_workers_init_budgets(workers));
     TRDI_TRY(trdi_loaded_create(workers, &workers->loaded));
     return trdi_loaded_start(workers, workers->loaded, &workers->scheduler);
 }
@@ -110,6 +130,7 @@ static trd_status create(trd_model *model, trdi_device *const *devices, size_t n
                          trdi_workers **out)
 {
     *out = NULL;
+    if (trdi_process_is_exiting()) return trdi_fail(TRD_E_STATE, "workers of '%s': the process is ending", model->name);
     trdi_workers *const workers = trdi_calloc(1, sizeof *workers);
     if (workers == NULL) return trdi_fail(TRD_E_MEMORY, "workers of '%s': out of memory", model->name);
     trd_status status = init_locks(workers);
@@ -125,6 +146,7 @@ static trd_status create(trd_model *model, trdi_device *const *devices, size_t n
         trdi_workers_destroy(workers, TRDI_CANCEL);
         return status;
     }
+    trdi_life_add(workers);
     *out = workers;
     return TRD_OK;
 }
@@ -165,11 +187,12 @@ static trd_status adopt(trdi_workers *workers, const char *what)
     if (atomic_load(&workers->generation) == (long long)trdi_fork_generation()) return TRD_OK;
     if (!trdi_workers_on_cpu(workers)) return fail_forked(workers, what);
     if (!trdi_fork_adopt(&workers->generation)) return TRD_OK;
-    const trd_status status = init_locks(workers);
+    trd_status status = init_locks(workers);
     workers->scheduler = NULL;
     workers->n_inside = 0;
     workers->changing = false;
     workers->stopped = false;
+    if (status == TRD_OK) status = trdi_workers_init_budgets(workers);
     trdi_fork_adopted(&workers->generation);
     return status;
 }
@@ -231,8 +254,11 @@ void trdi_workers_leave(trdi_workers *workers)
 void trdi_workers_destroy(trdi_workers *workers, trdi_ending ending)
 {
     if (workers == NULL) return;
+    trdi_life_remove(workers);
     if (atomic_load(&workers->generation) != (long long)trdi_fork_generation()) {
-        if (trdi_workers_on_cpu(workers)) free_workers(workers);
+        if (!trdi_workers_on_cpu(workers)) return;
+        (void)trdi_workers_init_budgets(workers);
+        free_workers(workers);
         return;
     }
     trdi_mutex_lock(&workers->mutex);
@@ -260,14 +286,35 @@ static bool is_busy(const trdi_workers *workers)
     return workers->changing || workers->closing || workers->n_inside > 0 || active > 0;
 }
 
+static void add_counters(trdi_scheduler_counters *to, const trdi_scheduler_counters *more)
+{
+    to->n_submitted += more->n_submitted;
+    to->n_succeeded += more->n_succeeded;
+    to->n_failed += more->n_failed;
+    to->n_cancelled += more->n_cancelled;
+    to->n_expired += more->n_expired;
+    to->n_redone += more->n_redone;
+}
+
+/* Under the lock: what the scheduler has done is not forgotten with it. */
+static void keep_counters(trdi_workers *workers)
+{
+    if (workers->scheduler == NULL) return;
+    trdi_scheduler_counters now;
+    trdi_scheduler_get_counters(workers->scheduler, &now);
+    add_counters(&workers->before, &now);
+}
+
 /* Under the lock: take the scheduler away, and with it what engines hold; the lock is let go meanwhile. */
 static void end_scheduler(trdi_workers *workers, trdi_loaded *unloaded)
 {
     trdi_scheduler *const scheduler = workers->scheduler;
+    const trdi_ending ending = workers->stopped ? TRDI_CANCEL : TRDI_DRAIN;
+    keep_counters(workers);
     workers->scheduler = NULL;
     workers->changing = true;
     trdi_mutex_unlock(&workers->mutex);
-    trdi_scheduler_destroy(scheduler, workers->stopped ? TRDI_CANCEL : TRDI_DRAIN);
+    trdi_scheduler_destroy(scheduler, ending);
     trdi_loaded_destroy(unloaded);
     trdi_mutex_lock(&workers->mutex);
     workers->changing = false;
@@ -311,6 +358,7 @@ static trd_status load_again(trdi_workers *workers)
 {
     trdi_scheduler *const old = workers->scheduler, *fresh = NULL;
     trdi_loaded *const before = workers->loaded, *loaded = before;
+    keep_counters(workers);
     workers->scheduler = NULL;
     workers->changing = true;
     trdi_mutex_unlock(&workers->mutex);
@@ -345,14 +393,10 @@ trd_status trdi_workers_load(trdi_workers *workers, bool keep_host)
     return status;
 }
 
-trd_status trdi_workers_empty_cache(trdi_workers *workers, bool *done)
+trd_status trdi_workers_empty_cache(trdi_workers *workers)
 {
-    *done = false;
     TRDI_TRY(adopt(workers, "trd_translator_empty_cache"));
-    trdi_mutex_lock(&workers->mutex);
-    *done = !is_busy(workers) && !workers->stopped;
-    if (*done && workers->scheduler != NULL) end_scheduler(workers, NULL);
-    trdi_mutex_unlock(&workers->mutex);
+    for (int32_t i = 0; i < workers->n_devices; i++) trdi_memory_budget_empty(&workers->devices[i].budget);
     return TRD_OK;
 }
 
@@ -387,6 +431,61 @@ trd_status trdi_workers_get_info(trdi_workers *workers, const char *what, trd_tr
         .n_devices = workers->n_devices, .is_loaded = workers->loaded != NULL,
     };
     if (workers->scheduler != NULL) trdi_scheduler_counts(workers->scheduler, &out->n_queued, &out->n_active);
+    trdi_mutex_unlock(&workers->mutex);
+    return TRD_OK;
+}
+
+trd_status trdi_workers_get_counters(trdi_workers *workers, const char *what, trd_translator_counters *out)
+{
+    TRDI_TRY(adopt(workers, what));
+    trdi_scheduler_counters c = { .n_queued = 0 };
+    trdi_mutex_lock(&workers->mutex);
+    if (workers->scheduler != NULL) trdi_scheduler_get_counters(workers->scheduler, &c);
+    add_counters(&c, &workers->before);
+    trdi_mutex_unlock(&workers->mutex);
+    *out = (trd_translator_counters){
+        .n_queued = c.n_queued, .n_running = c.n_running, .n_submitting = c.n_submitting, .n_submitted = c.n_submitted,
+        .n_succeeded = c.n_succeeded, .n_failed = c.n_failed, .n_cancelled = c.n_cancelled, .n_expired = c.n_expired, .n_redone = c.n_redone,
+    };
+    return TRD_OK;
+}
+
+/* Under the lock: of the workers of device d. */
+static void add_workers(const trdi_workers *workers, int32_t d, trd_translator_device_info *out)
+{
+    for (int32_t i = 0; workers->scheduler != NULL && i < workers->n_workers; i++) {
+        if (workers->sets[i / workers->inter_threads] != d) continue;
+        trdi_worker_counters c;
+        trdi_scheduler_get_worker_counters(workers->scheduler, i, &c);
+        out->n_running += c.n_running;
+        out->n_done += c.n_done;
+        out->tokens_done += c.cost_done;
+        out->busy_seconds += (double)c.busy_ns * 1e-9;
+        out->tokens_per_second += c.retired ? 0 : c.speed;
+        out->n_retired += c.retired ? 1 : 0;
+        if (c.retired) memcpy(out->retired_reason, c.reason, strnlen(c.reason, sizeof out->retired_reason - 1));
+    }
+}
+
+trd_status trdi_workers_get_device_info(trdi_workers *workers, const char *what, int64_t index, trd_translator_device_info *out)
+{
+    TRDI_TRY(adopt(workers, what));
+    if (index < 0 || index >= workers->n_devices)
+        return trdi_fail(TRD_E_RANGE, "%s: there is no device %lld, '%s' runs on %d", what, (long long)index, workers->model->name,
+                         (int)workers->n_devices);
+    const int32_t d = (int32_t)index;
+    const trdi_worker_device *const from = &workers->devices[d];
+    const trdi_memory_budget *const memory = &from->budget;
+    *out = (trd_translator_device_info){
+        .device = from->device->facts.id, .device_name = from->device->facts.name, .compute_type = from->compute_type,
+        .compute_type_note = from->note, .weights_from_cache = from->from_cache, .n_workers = from->n_sets * workers->inter_threads,
+        .weight_bytes = atomic_load(&memory->parts[TRDI_PART_WEIGHTS]), .kv_bytes = atomic_load(&memory->parts[TRDI_PART_KV]),
+        .step_bytes = atomic_load(&memory->parts[TRDI_PART_STEP]), .used_bytes = atomic_load(&memory->used),
+        .peak_bytes = atomic_load(&memory->peak), .limit_bytes = atomic_load(&memory->limit),
+        .kv_blocks = atomic_load(&memory->kv_blocks), .kv_blocks_in_use = atomic_load(&memory->kv_blocks_in_use),
+    };
+    trdi_mutex_lock(&workers->mutex);
+    add_workers(workers, d, out);
     trdi_mutex_unlock(&workers->mutex);
     return TRD_OK;
 }

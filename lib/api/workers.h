@@ -34,7 +34,7 @@ void trdi_workers_leave(trdi_workers *workers);
 /** trd_translator_unload() and those beside it. */
 trd_status trdi_workers_unload(trdi_workers *workers, bool to_host, bool *done);
 trd_status trdi_workers_load(trdi_workers *workers, bool keep_host);
-trd_status trdi_workers_empty_cache(trdi_workers *workers, bool *done);
+trd_status trdi_workers_empty_cache(trdi_workers *workers);
 void trdi_workers_stop(trdi_workers *workers);
 
 /** Workers over all devices. */
@@ -45,5 +45,7 @@ int64_t trdi_workers_vocabulary(const trdi_workers *workers);
 trd_status trdi_workers_check_process(trdi_workers *workers, const char *what);
 /** Fill a whole struct; strings live as long as the workers. @param what  as above */
 trd_status trdi_workers_get_info(trdi_workers *workers, const char *what, trd_translator_info *out);
+trd_status trdi_workers_get_device_info(trdi_workers *workers, const char *what, int64_t device, trd_translator_device_info *out);
+trd_status trdi_workers_get_counters(trdi_workers *workers, const char *what, trd_translator_counters *out);
 
 #endif

@@ -32,13 +32,37 @@ static void keep_facts(trdi_workers *workers, trdi_worker_device *device, const 
     log_note(workers, device);
 }
 
+trd_status trdi_workers_init_budgets(trdi_workers *workers)
+{
+    for (int32_t i = 0; i < workers->n_devices; i++) {
+        trdi_worker_device *const device = &workers->devices[i];
+        device->budget = (trdi_memory_budget){ .limit = 0 };
+        TRDI_TRY(trdi_memory_budget_init(&device->budget));
+        device->has_budget = true;
+        trdi_memory_budget_set_limit(&device->budget, workers->memory_limit);
+        if (workers->loaded != NULL) TRDI_TRY(trdi_memory_budget_take(&device->budget, TRDI_PART_WEIGHTS, device->weight_bytes));
+    }
+    return TRD_OK;
+}
+
+static trd_status make_network(trdi_workers *workers, trdi_worker_device *device, trdi_network **out)
+{
+    const trdi_network_options options = {
+        .compute_type = device->requested, .cache_dir = workers->cache_dir, .numerics = workers->numerics };
+    TRDI_TRY(trdi_network_create(workers->model, device->device, &options, out));
+    device->weight_bytes = trdi_network_get_info(*out)->weight_bytes;
+    const trd_status status = trdi_memory_budget_take(&device->budget, TRDI_PART_WEIGHTS, device->weight_bytes);
+    if (status == TRD_OK) return TRD_OK;
+    trdi_network_destroy(*out);
+    return trdi_fail(status, "model '%s' on %s: its weights take %zu bytes, memory_limit is %lld", workers->model->name, device->device->facts.id,
+                     device->weight_bytes, (long long)workers->memory_limit);
+}
+
 static trd_status load_device(trdi_workers *workers, trdi_loaded *loaded, int32_t i)
 {
     trdi_worker_device *const device = &workers->devices[i];
     if (!workers->borrowed) TRDI_TRY(trdi_device_retain(device->device));
-    const trdi_network_options options = {
-        .compute_type = device->requested, .cache_dir = workers->cache_dir, .numerics = workers->numerics };
-    const trd_status status = trdi_network_create(workers->model, device->device, &options, &loaded->networks[i]);
+    const trd_status status = make_network(workers, device, &loaded->networks[i]);
     if (status != TRD_OK) {
         if (!workers->borrowed) trdi_device_release(device->device);
         return status;
@@ -47,7 +71,7 @@ static trd_status load_device(trdi_workers *workers, trdi_loaded *loaded, int32_
     keep_facts(workers, device, trdi_network_get_info(loaded->networks[i]));
     loaded->setups[i] = (trdi_engine_setup){
         .network = loaded->networks[i], .device = device->device, .n_threads = workers->n_threads,
-        .first_core = workers->first_core, .max_rows = workers->max_rows,
+        .first_core = workers->first_core, .max_rows = workers->max_rows, .budget = &device->budget,
     };
     return TRD_OK;
 }
@@ -78,8 +102,10 @@ void trdi_loaded_destroy(trdi_loaded *loaded)
 {
     if (loaded == NULL) return;
     for (int32_t i = 0; i < loaded->n_devices; i++) {
+        trdi_worker_device *const device = &loaded->workers->devices[i];
         trdi_network_destroy(loaded->networks[i]);
-        if (!loaded->workers->borrowed) trdi_device_release(loaded->workers->devices[i].device);
+        trdi_memory_budget_give(&device->budget, TRDI_PART_WEIGHTS, device->weight_bytes);
+        if (!loaded->workers->borrowed) trdi_device_release(device->device);
     }
     trdi_free((void *)loaded->networks);
     trdi_free(loaded->setups);
@@ -97,7 +123,7 @@ trd_status trdi_loaded_start(const trdi_workers *workers, trdi_loaded *loaded, t
 {
     const trdi_worker_setup setup = {
         .ops = &trdi_engine_ops, .open = open_engine, .context = loaded, .n_workers = workers->n_workers, .names = workers->names,
-        .max_queued = workers->max_queued,
+        .max_queued = workers->max_queued, .policy = workers->policy,
     };
     return trdi_scheduler_create(&setup, out);
 }

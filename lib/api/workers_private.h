@@ -4,6 +4,8 @@
 
 #include "api/workers.h"
 #include "core/threads.h"
+#include "device/memory_budget.h"
+#include "sched/policy.h"
 
 /** One of the devices that the selector named, each once. Constant, but that facts are of the last loading. */
 typedef struct trdi_worker_device {
@@ -13,6 +15,9 @@ typedef struct trdi_worker_device {
     char         note[128];         /**< why it differs from the stored one */
     bool         from_cache;        /**< the prepared weights were mapped */
     int32_t      n_sets;            /**< how often it was named: so many times inter_threads workers */
+    size_t       weight_bytes;
+    trdi_memory_budget budget;      /**< of all its engines and the weights; valid with has_budget */
+    bool         has_budget;
 } trdi_worker_device;
 
 /** What loading makes and unloading takes away; published and withdrawn as a whole, so that a child of fork() finds all or nothing. */
@@ -37,6 +42,8 @@ struct trdi_workers {
     trdi_numerics       numerics;
     const char        **names;      /**< [n_workers] */
     int64_t             vocabulary;
+    int64_t             memory_limit;
+    const struct trdi_policy *policy;
 
     atomic_llong        generation; /**< of forks that mutex, changed and the scheduler belong to */
     trdi_mutex          mutex;      /**< guards everything below */
@@ -48,7 +55,20 @@ struct trdi_workers {
     bool                stopped;    /**< nothing gets in until loaded again */
     bool                closing;    /**< nothing gets in any more */
     bool                host_copy;  /**< the model's file is kept mapped */
+    trdi_scheduler_counters before; /**< what schedulers that are gone have done */
+
+    trdi_workers       *next_alive; /**< workers_life.c's, as ending */
+    trdi_scheduler     *ending;
 };
+
+/** workers_life.c: from now on the process' exit ends the workers. */
+void trdi_life_add(trdi_workers *workers);
+/** Before they go. */
+void trdi_life_remove(trdi_workers *workers);
+/** Has exit() come by? Nothing new may begin then. */
+bool trdi_process_is_exiting(void);
+/** Make the budget of every device, or make it anew in a child of fork(), which has none of the engines that were counted. */
+trd_status trdi_workers_init_budgets(trdi_workers *workers);
 
 /** workers_load.c: make networks on every device, those in use as long. */
 trd_status trdi_loaded_create(trdi_workers *workers, trdi_loaded **out);

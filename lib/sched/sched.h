@@ -145,6 +145,11 @@ typedef enum trdi_ending {
 void trdi_scheduler_destroy(trdi_scheduler *scheduler, trdi_ending ending);
 /** Begin TRDI_CANCEL without waiting for the workers: no new job gets in. Any thread; trdi_scheduler_destroy() must follow. */
 void trdi_scheduler_stop(trdi_scheduler *scheduler);
+/**
+ * After trdi_scheduler_stop(): wait for the scheduler's threads to end, and join them. Not beside trdi_scheduler_destroy(), which may follow.
+ * @param deadline_ns  of trdi_now_ns()  @return false when some run still: none was joined
+ */
+bool trdi_scheduler_join(trdi_scheduler *scheduler, int64_t deadline_ns);
 
 /** What to do when the backlog has no room. */
 typedef enum trdi_when_full { TRDI_WHEN_FULL_BLOCK, TRDI_WHEN_FULL_REFUSE } trdi_when_full;

@@ -43,7 +43,7 @@ struct trdi_scheduler {
     trdi_mutex mutex;          /**< guards everything below up to the workers, and the state of every job */
     trdi_cond  work;           /**< for idle workers: a job waits, or it is time to stop */
     trdi_cond  space;          /**< for submitting threads: all jobs of one have entered the backlog or ended */
-    trdi_cond  opened;         /**< n_opened changed */
+    trdi_cond  opened;         /**< n_opened or n_ended changed */
     trdi_cond  timer;          /**< for the timer: the next deadline changed, or it is time to stop */
     trdi_backlog entering;     /**< jobs whose submission waits for room */
     trdi_backlog backlog;
@@ -57,6 +57,8 @@ struct trdi_scheduler {
     int32_t    n_usable;       /**< workers whose view is not retired */
     int32_t    n_retired;      /**< for good */
     int32_t    n_opened;       /**< workers whose executor is open or failed to */
+    int32_t    n_ended;        /**< workers whose thread has nothing left to do */
+    bool       joined;         /**< no thread is left */
     bool       closing;
     bool       timer_runs, timer_stops;
     atomic_bool abort;         /**< running steps are to end */

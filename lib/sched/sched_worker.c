@@ -149,15 +149,25 @@ static bool reopen(trdi_worker *worker)
     return false;
 }
 
-void *trdi_worker_main(void *argument)
+static void run(trdi_worker *worker)
 {
-    trdi_worker *const worker = argument;
-    if (!open_first(worker)) return NULL;
+    if (!open_first(worker)) return;
     const trdi_executor_ops *const ops = worker->scheduler->setup.ops;
     while (admit_jobs(worker)) {
         if (ops->n_active(worker->executor) == 0 || step(worker)) continue;
-        if (!reopen(worker)) return NULL;
+        if (!reopen(worker)) return;
     }
     ops->close(worker->executor);
+}
+
+void *trdi_worker_main(void *argument)
+{
+    trdi_worker *const worker = argument;
+    trdi_scheduler *const scheduler = worker->scheduler;
+    run(worker);
+    trdi_mutex_lock(&scheduler->mutex);
+    scheduler->n_ended++;
+    trdi_cond_broadcast(&scheduler->opened);
+    trdi_mutex_unlock(&scheduler->mutex);
     return NULL;
 }

@@ -29,6 +29,13 @@ static void destroy_locks(trdi_scheduler *scheduler)
     trdi_mutex_destroy(&scheduler->mutex);
 }
 
+static void join(trdi_scheduler *scheduler, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) trdi_thread_join(scheduler->workers[i].thread);
+    trdi_timer_stop(scheduler);
+    scheduler->joined = true;
+}
+
 /* Stop the first n workers once nothing is left to run, and free everything. */
 static void stop(trdi_scheduler *scheduler, int32_t n)
 {
@@ -36,8 +43,7 @@ static void stop(trdi_scheduler *scheduler, int32_t n)
     scheduler->closing = true;
     trdi_cond_broadcast(&scheduler->work);
     trdi_mutex_unlock(&scheduler->mutex);
-    for (int32_t i = 0; i < n; i++) trdi_thread_join(scheduler->workers[i].thread);
-    trdi_timer_stop(scheduler);
+    if (!scheduler->joined) join(scheduler, n);
     destroy_locks(scheduler);
     trdi_free(scheduler->views);
     trdi_free(scheduler);
@@ -143,6 +149,18 @@ void trdi_scheduler_stop(trdi_scheduler *scheduler)
     trdi_end_waiting_locked(scheduler, TRD_E_CANCELLED, trdi_cancelled_text, &ended);
     trdi_mutex_unlock(&scheduler->mutex);
     trdi_publish_ended(&ended);
+}
+
+bool trdi_scheduler_join(trdi_scheduler *scheduler, int64_t deadline_ns)
+{
+    const int32_t n = scheduler->setup.n_workers;
+    trdi_mutex_lock(&scheduler->mutex);
+    while (scheduler->n_ended < n && trdi_now_ns() < deadline_ns)
+        (void)trdi_cond_wait_until(&scheduler->opened, &scheduler->mutex, deadline_ns);
+    const bool over = scheduler->n_ended == n;
+    trdi_mutex_unlock(&scheduler->mutex);
+    if (over && !scheduler->joined) join(scheduler, n);
+    return over;
 }
 
 void trdi_scheduler_destroy(trdi_scheduler *scheduler, trdi_ending ending)

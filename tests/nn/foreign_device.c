@@ -51,6 +51,8 @@ static trdi_mutex gate = TRDI_MUTEX_INIT;
 static atomic_size_t limit = SIZE_MAX, in_use, peak;
 static atomic_llong fail_after = -1;
 static atomic_int fail_status;
+static atomic_int n_to_break;
+static _Thread_local bool is_broken;
 static void (*run_hook)(void *context);
 static void *hook_context;
 static atomic_bool keeps_weights;
@@ -70,6 +72,8 @@ void foreign_fail_run(int64_t n, trd_status status)
     atomic_store(&fail_status, (int)status);
     atomic_store(&fail_after, n);
 }
+
+void foreign_break_next(void) { atomic_fetch_add(&n_to_break, 1); }
 
 void foreign_before_run(void (*hook)(void *context), void *context)
 {
@@ -256,6 +260,11 @@ static trd_status run_operations(const queue *q, const action *a)
 static trd_status run(const queue *q, const action *a)
 {
     if (run_hook != NULL) run_hook(hook_context);
+    if (!is_broken && atomic_load(&n_to_break) > 0) {   /* one thread at a time runs: see flush() */
+        is_broken = true;
+        atomic_fetch_sub(&n_to_break, 1);
+    }
+    if (is_broken) return trdi_fail(TRD_E_DEVICE, "foreign run: the device is gone");
     if (atomic_load(&fail_after) >= 0 && atomic_fetch_sub(&fail_after, 1) == 0)
         return trdi_fail((trd_status)atomic_load(&fail_status), "foreign run: made to fail");
     for (size_t i = 0; i < a->run->n_buffers; i++) {

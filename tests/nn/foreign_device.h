@@ -25,6 +25,11 @@ void foreign_keep_weights(bool keep);
 trdi_numerics foreign_last_numerics(void);
 /** Make run number n from now on (0 = the next) fail with a status, told when its queue is waited for. n < 0: none. */
 void foreign_fail_run(int64_t n, trd_status status);
+/**
+ * Break the device of a worker: the next thread to run something that has not been broken fails, that run and all later ones, with TRD_E_DEVICE
+ * "the device is gone". Where each device has one worker, a thread is a device.
+ */
+void foreign_break_next(void);
 /** Called before each run, on the thread that waits for its queue; NULL: none. Not while anything runs. */
 void foreign_before_run(void (*hook)(void *context), void *context);
 
