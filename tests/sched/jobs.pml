@@ -288,12 +288,17 @@ active proctype worker()
     worker_over = true
 }
 
-/* Ends job 1 at its deadline, whenever that is. */
+/* Ends job 1 at its deadline, whenever that is, if it has one. */
 active proctype timer()
 {
+    bool has_deadline;
     configured;
+    if
+    :: has_deadline = true
+    :: has_deadline = false
+    fi;
     do
-    :: atomic { waits(1) -> assert(scheduler_lives); take_out(1); finish(1); let_in() }
+    :: atomic { has_deadline && waits(1) -> assert(scheduler_lives); take_out(1); finish(1); let_in() }
         publish(1)
     :: atomic { timer_stops -> timer_over = true; break }
     od

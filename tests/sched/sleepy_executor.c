@@ -30,7 +30,8 @@ trd_status sleepy_open(void *context, const trdi_worker_info *info, void **execu
     const int32_t worker = info->index;
     sleepy_plan *const plan = context;
     *executor = NULL;
-    if (plan->fail_open == worker || (plan->fail_reopen && atomic_load(&plan->n_closed) > 0)) return trdi_fail(TRD_E_DEVICE, "worker %d has no bed", (int)worker);
+    if (plan->fail_open == worker || (plan->fail_reopen && atomic_load(&plan->n_closed) > 0))
+        return trdi_fail(TRD_E_DEVICE, "worker %d has no bed", (int)worker);
     sleepy_executor *const e = trdi_calloc(1, sizeof *e);
     if (e == NULL) return trdi_fail(TRD_E_MEMORY, "sleepy executor: %zu bytes", sizeof *e);
     e->plan = plan;

@@ -1,7 +1,8 @@
 /*
  * test_speeds.c: two workers that sleep, as fast as 1 : 1, 1 : 5 and 1 : 50, on sentences of mixed lengths. Every sentence is done once, whatever the
- * load of the machine. With an argument, the number of sentences (1000, say), they sleep as long as devices would compute, and what is reached of
- * the sum of their speeds is printed; and the processor time of jobs that last no time, with a backlog waiting.
+ * load of the machine; what is printed depends on it. Arguments ask for other sizes: the number of sentences, 1000 say, and the microseconds that
+ * the faster one takes per token: 200, or more on a busy machine. What is reached of the sum of their speeds is printed, and the processor time
+ * of jobs that last no time, with a backlog waiting.
  */
 #include "check.h"
 #include "core/alloc.h"
@@ -151,8 +152,10 @@ int main(int argc, char **argv)
     const bool timed = argc > 1;
     const size_t n = timed ? (size_t)strtoull(argv[1], NULL, 10) : 300;
     CHECK(n > 0 && n <= 10000000);
+    const int64_t fast_ns = argc > 2 ? strtoll(argv[2], NULL, 10) * 1000 : timed ? 200000 : 1000;
+    CHECK(fast_ns > 0 && fast_ns < 1000000000);
     static const int ratios[] = { 1, 5, 50 };
-    for (int i = 0; i < 3; i++) run_speeds(n, timed ? 200000 : 1000, ratios[i]);
+    for (int i = 0; i < 3; i++) run_speeds(n, fast_ns, ratios[i]);
     run_tiny(timed ? 100 * n : 1000);
     return 0;
 }
