@@ -107,6 +107,7 @@ examples)
     "$CMAKE" -G Ninja -S "$TREADLE_SOURCE/docs/examples" -B "$dir" -DCMAKE_C_COMPILER="$CC" -DCMAKE_PREFIX_PATH="$work/moved"
     "$CMAKE" --build "$dir"
     "$dir/saxpy" cpu
+    echo "t r e a d l e" | "$dir/futures" "$TREADLE_SOURCE/models/g2p-en"
     exit 0
     ;;
 static-build)
