@@ -7,14 +7,10 @@
 trd_status trdi_results_create(trd_model *model, int64_t n, trd_results **out)
 {
     *out = NULL;
-    trd_results *results = trdi_calloc(1, sizeof *results);
-    trd_result *items = trdi_calloc((size_t)n, sizeof *items);
-    if (results == NULL || items == NULL) {
-        trdi_free(results);
-        trdi_free(items);
-        return trdi_fail(TRD_E_MEMORY, "%lld results: out of memory", (long long)n);
-    }
-    results->items = items;
+    const bool fits = (uint64_t)n < (SIZE_MAX - sizeof(trd_results)) / sizeof(trd_result);
+    trd_results *results = fits ? trdi_calloc(1, sizeof *results + (size_t)n * sizeof *results->items) : NULL;
+    if (results == NULL) return trdi_fail(TRD_E_MEMORY, "%lld results: out of memory", (long long)n);
+    results->items = (trd_result *)(void *)(results + 1);
     results->n = n;
     results->model = trdi_model_retain(model);
     *out = results;
@@ -35,7 +31,6 @@ void trd_results_destroy(trd_results *results)
 {
     if (results == NULL) return;
     for (int64_t i = 0; i < results->n; i++) trdi_result_clear(&results->items[i]);
-    trdi_free(results->items);
     trdi_free((void *)results->texts);
     trd_model_close(results->model);
     trdi_free(results);

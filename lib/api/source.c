@@ -20,13 +20,16 @@ static trd_status allocate(const trd_model *model, const trd_sequences *from, tr
 {
     const size_t n = (size_t)from->n;
     for (size_t i = 0; i < n; i++) out->total += from->lengths[i] + model->add_source_bos + model->add_source_eos;
-    out->ids = trdi_calloc((size_t)out->total * (size_t)model->n_source_vocabularies, sizeof *out->ids);
-    out->starts = trdi_calloc(n + 1, sizeof *out->starts);
-    out->lengths = trdi_calloc(n, sizeof *out->lengths);
-    out->empty = trdi_calloc(n, sizeof *out->empty);
-    out->sequences = trdi_calloc(n, sizeof *out->sequences);
-    if (out->ids != NULL && out->starts != NULL && out->lengths != NULL && out->empty != NULL && out->sequences != NULL) return TRD_OK;
-    return trdi_fail(TRD_E_MEMORY, "%zu sources: out of memory", n);
+    /* Widest elements first: each array is aligned behind the one before. */
+    const size_t n_ids = (size_t)out->total * (size_t)model->n_source_vocabularies;
+    const size_t bytes = n * (sizeof *out->sequences + sizeof *out->lengths + sizeof *out->empty) + (n + 1) * sizeof *out->starts;
+    out->sequences = trdi_calloc(1, bytes + n_ids * sizeof *out->ids);
+    if (out->sequences == NULL) return trdi_fail(TRD_E_MEMORY, "%zu sources: out of memory", n);
+    out->starts = (int64_t *)(void *)(out->sequences + n);
+    out->lengths = out->starts + n + 1;
+    out->ids = (int32_t *)(void *)(out->lengths + n);
+    out->empty = (bool *)(void *)(out->ids + n_ids);
+    return TRD_OK;
 }
 
 static trd_status prepare_one(const trd_model *model, int64_t i, int64_t max_input_length, trdi_sources *out)
@@ -66,10 +69,6 @@ trd_status trdi_sources_prepare(const trd_model *model, const trd_sequences *fro
 
 void trdi_sources_free(trdi_sources *sources)
 {
-    trdi_free(sources->ids);
-    trdi_free(sources->starts);
-    trdi_free(sources->lengths);
-    trdi_free(sources->empty);
     trdi_free(sources->sequences);
     *sources = (trdi_sources){ 0 };
 }
@@ -95,6 +94,10 @@ static void merge(const trdi_sequence *sequences, const int64_t *from, int64_t *
 
 trd_status trdi_sources_order(const trdi_sources *sources, int64_t n, int64_t *order)
 {
+    if (n == 1) {
+        order[0] = 0;
+        return TRD_OK;
+    }
     int64_t *other = trdi_calloc((size_t)n, sizeof *other);
     if (other == NULL) return trdi_fail(TRD_E_MEMORY, "order of %lld sources: out of memory", (long long)n);
     for (int64_t i = 0; i < n; i++) order[i] = i;

@@ -5,8 +5,7 @@
 
 static void free_futures(trdi_submission *s)
 {
-    for (int64_t i = 0; s->futures != NULL && i < s->n; i++) trdi_free(s->futures[i].owned_error);
-    trdi_free(s->futures);
+    for (int64_t i = 0; i < s->n; i++) trdi_free(s->futures[i].owned_error);
 }
 
 static void free_examples(trdi_submission *s)
@@ -17,7 +16,6 @@ static void free_examples(trdi_submission *s)
         trdi_free((void *)s->examples[i].allowed);
     }
     for (int64_t i = 0; i < s->n_jobs; i++) trdi_decode_job_clear(&s->jobs[i]);
-    trdi_free(s->examples);
     trdi_free(s->jobs);
 }
 
@@ -70,7 +68,9 @@ static void set_options(trdi_submission *s, const trd_submit_options *how)
 trd_status trdi_submission_create(trdi_job_kind kind, trd_model *model, int64_t n, const trd_submit_options *how, trdi_submission **out)
 {
     *out = NULL;
-    trdi_submission *s = trdi_calloc(1, sizeof *s);
+    /* One block with its futures: a single example is to cost little. */
+    const bool fits = (uint64_t)n < (SIZE_MAX - sizeof(trdi_submission)) / sizeof(trd_future);
+    trdi_submission *s = fits ? trdi_calloc(1, sizeof *s + (size_t)n * sizeof *s->futures) : NULL;
     if (s == NULL) return trdi_fail(TRD_E_MEMORY, "call of %lld examples: out of memory", (long long)n);
     const trd_status status = init_locks(s);
     if (status != TRD_OK) {
@@ -82,10 +82,11 @@ trd_status trdi_submission_create(trdi_job_kind kind, trd_model *model, int64_t 
     set_options(s, how);
     s->kind = kind;
     s->n = n;
-    s->futures = trdi_calloc((size_t)n, sizeof *s->futures);
-    if (s->futures == NULL || trdi_results_create(model, n, &s->results) != TRD_OK) {
+    s->futures = (trd_future *)(void *)(s + 1);
+    const trd_status made = trdi_results_create(model, n, &s->results);
+    if (made != TRD_OK) {
         destroy(s);
-        return trdi_fail(TRD_E_MEMORY, "call of %lld examples: out of memory", (long long)n);
+        return made;
     }
     for (int64_t i = 0; i < n; i++) {
         s->futures[i].submission = s;
@@ -98,10 +99,10 @@ trd_status trdi_submission_create(trdi_job_kind kind, trd_model *model, int64_t 
 
 trd_status trdi_submission_reserve(trdi_submission *s, int64_t n_run)
 {
-    s->examples = trdi_calloc((size_t)n_run, sizeof *s->examples);
-    s->jobs = trdi_calloc((size_t)n_run, sizeof *s->jobs);
-    if (s->examples != NULL && s->jobs != NULL) return TRD_OK;
-    return trdi_fail(TRD_E_MEMORY, "%lld jobs: out of memory", (long long)n_run);
+    s->jobs = trdi_calloc((size_t)n_run, sizeof *s->jobs + sizeof *s->examples);
+    if (s->jobs == NULL) return trdi_fail(TRD_E_MEMORY, "%lld jobs: out of memory", (long long)n_run);
+    s->examples = (trdi_example *)(void *)(s->jobs + n_run);
+    return TRD_OK;
 }
 
 trdi_example *trdi_submission_add_example(trdi_submission *s, int64_t i)

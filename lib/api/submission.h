@@ -64,7 +64,7 @@ struct trdi_submission {
     int64_t       generation;        /* of the fork it was made in: a child may not touch its locks */
     trdi_job_kind kind;
     int64_t       n;                 /* examples */
-    trd_future   *futures;           /* [n] */
+    trd_future   *futures;           /* [n] behind the submission */
     trd_results  *results;           /* [n] filled as futures are converted; NULL once handed over */
 
     /* What was asked. */
@@ -82,8 +82,8 @@ struct trdi_submission {
     trdi_sources  sources;
     int32_t      *targets;           /* ids of all futures' targets */
     int64_t       n_examples, n_jobs;
-    trdi_example    *examples;       /* [n_examples] in the order of submission */
-    trdi_decode_job *jobs;           /* [n_jobs] likewise */
+    trdi_decode_job *jobs;           /* [n_jobs] in the order of submission */
+    trdi_example    *examples;       /* [n_examples] likewise, behind the jobs */
     int64_t       submitted_ns, deadline_ns;  /* deadline: 0 = none */
 
     trdi_call     call;              /* its mutex guards what follows */

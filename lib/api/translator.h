@@ -32,7 +32,7 @@ struct trd_result {
 
 struct trd_results {
     trd_model  *model;              /* retained: tokens point into its vocabularies */
-    trd_result *items;
+    trd_result *items;              /* [n] behind the struct */
     int64_t     n;
     const char **texts;             /* source tokens that replace unknown ones, and behind them their bytes; NULL if none can */
 };
@@ -76,7 +76,7 @@ int64_t trdi_truncate(int32_t *ids, int64_t n, int64_t max_length, int32_t eos);
 
 /** The sources of a call in ids, special tokens added, truncated. */
 typedef struct trdi_sources {
-    int32_t  *ids;                  /* owned */
+    int32_t  *ids;                  /* owned; all arrays are one block, which begins with sequences */
     int64_t  *starts;               /* [n + 1] in tokens; feature k of example i: ids + k * total + starts[i] */
     int64_t   total;                /* tokens reserved per feature */
     int64_t  *lengths;              /* [n] tokens after truncation */
