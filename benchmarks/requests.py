@@ -251,6 +251,23 @@ def both_devices(arguments):
     return row
 
 
+def tiny_jobs(arguments):
+    """Processor time per job where computing costs almost nothing, behind a full worker: by one submitting thread, and by several."""
+    model = base_model.make(os.path.join(WORK, "tiny-f32"), size=base_model.TINY)
+    program = os.path.join(BUILD, "benchmarks", "tiny_jobs")
+    n, rounds = (2000, 1) if arguments.quick else (100000, 3)
+    rows = []
+    print()
+    for submitters in (1, 4):
+        runs = [json.loads(subprocess.check_output([program, model, str(n), str(submitters)], text=True)) for _ in range(rounds)]
+        row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        rows.append(row)
+        print("a tiny job, %d submitting: %.1f us of CPU, of these %.1f submitting it (%.1f in one submission of all); submission takes %.1f us, 99 %% "
+              "of them at most %.1f us" % (submitters, row["cpu_us_per_job"], row["submit_cpu_us_per_job"], row["batch_cpu_us_per_job"],
+                                           row["submit_us_p50"], row["submit_us_p99"]), flush=True)
+    return rows
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--threads", type=int, default=min(4, len(os.sched_getaffinity(0))), help="of each library")
@@ -270,13 +287,14 @@ def main():
     print("%s, %d threads, float32; single requests from as many threads beside one batch of them" % (cpu, arguments.threads))
     cases = request_cases(arguments)
     both = both_devices(arguments)
+    tiny = tiny_jobs(arguments)
     print("\n%.0f s" % (time.monotonic() - start))
     if arguments.quick:
         return 0
     report = {
         "cpu": cpu, "cores": len(os.sched_getaffinity(0)), "threads": arguments.threads, "date": time.strftime("%Y-%m-%d"),
         "ctranslate2": ctranslate2.__version__, "compute_type": "float32", "base_tokens": BASE_LENGTHS[1], "base_source_tokens": 20,
-        "requests": cases, "devices_at_once": both,
+        "requests": cases, "devices_at_once": both, "tiny_jobs": tiny,
     }
     label = re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-")
     path = os.path.join(ROOT, "benchmarks", "results", "requests-%s.json" % label)

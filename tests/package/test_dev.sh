@@ -32,9 +32,12 @@ last_says() { case $last in *"$1"*) ;; *) fail "wanted \"$1\" in the last line: 
 
 # The list of commands.
 run 0
-for command in demo test setup bench docs; do says "  $command"; done
+for command in demo test setup bench soak docs; do says "  $command"; done
 run 2 no-such-thing
 says 'no command "no-such-thing"'
+
+run 1 soak many
+says 'usage: ./dev soak'
 
 # Packages: nothing to do when all are there; apt-get's reason when it fails; sudo for others than root.
 fake dpkg-query <<'TEXT'
