@@ -153,7 +153,7 @@ static void draw_axis(drawing *d, double bottom)
     }
 }
 
-/* The most jobs that waited and ran within each column. */
+/* The moment of most jobs in flight within each column. */
 static void sample_levels(const drawing *d, int64_t waiting[COLUMNS], int64_t running[COLUMNS])
 {
     const trdi_trace_picture *const p = d->picture;
@@ -164,8 +164,9 @@ static void sample_levels(const drawing *d, int64_t waiting[COLUMNS], int64_t ru
         running[x] = level.n_running;
         for (; i < p->n_levels && (x + 1 == COLUMNS || x_of(d, p->levels[i].at_ns) < x + 1); i++) {
             level = p->levels[i];
-            if (level.n_waiting > waiting[x]) waiting[x] = level.n_waiting;
-            if (level.n_running > running[x]) running[x] = level.n_running;
+            if (level.n_waiting + level.n_running <= waiting[x] + running[x]) continue;
+            waiting[x] = level.n_waiting;
+            running[x] = level.n_running;
         }
     }
 }

@@ -33,6 +33,8 @@ def main():
         for wanted in ("cpu:0", WILD, "worker 0", "worker 1", "host", "jobs in flight", "decoding step", "tokens/s"):
             assert wanted in texts, (wanted, texts)
         assert any(text.startswith("301 jobs: 120 succeeded, 61 cancelled, 60 past their deadline, 60 failed") for text in texts), texts
+        levels = [event["args"] for event in json.loads((folder / "trace.json").read_text())["traceEvents"] if event["ph"] == "C"]
+        assert str(max(level["waiting"] + level["running"] for level in levels)) in texts, texts
         titles = [title.text for title in root.iter(SVG + "title")]
         assert "decode, 1.9 ms at 5 ms: jobs 2, rows 3, tokens 4" in titles, titles[:5]
         assert len(list(root.iter(SVG + "rect"))) < 5000
