@@ -74,8 +74,8 @@ static trd_status reserve_rows(trdi_group *group, int64_t tokens)
 {
     const size_t room = (size_t)smaller(tokens, RESERVED_STEPS);
     for (int64_t i = 0; i < group->row_capacity; i++) {
-        trdi_row *pair[2] = { &group->rows[i], &group->spare[i] };
-        for (int k = 0; k < 2; k++) {
+        trdi_row *pair[2] = { &group->rows[i], group->spare != NULL ? &group->spare[i] : NULL };
+        for (int k = 0; k < 2 && pair[k] != NULL; k++) {
             trdi_row *row = pair[k];
             row->node = -1;
             if (!trdi_reserve((void **)&row->history, &row->history_capacity, room, sizeof *row->history) ||
@@ -124,8 +124,8 @@ static trd_status fill_group(trdi_group *group, trdi_group *parent)
     if (group->kind == TRDI_GROUP_BEAM) group->row_capacity = group->search->beam_size;
     const size_t capacity = (size_t)group->row_capacity;
     group->rows = trdi_calloc(capacity, sizeof *group->rows);
-    group->spare = trdi_calloc(capacity, sizeof *group->spare);
-    if (group->rows == NULL || group->spare == NULL) return out_of_memory(group);
+    if (group->kind == TRDI_GROUP_BEAM) group->spare = trdi_calloc(capacity, sizeof *group->spare);
+    if (group->rows == NULL || (group->kind == TRDI_GROUP_BEAM && group->spare == NULL)) return out_of_memory(group);
     const int64_t tokens = group->kind == TRDI_GROUP_SCORE ? group->example->n_target : group->limit;
     TRDI_TRY(reserve_rows(group, tokens));
     if (group->kind != TRDI_GROUP_SCORE) TRDI_TRY(reserve_record(group));

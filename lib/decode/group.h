@@ -94,7 +94,7 @@ typedef struct trdi_group {
     int64_t   first_step;           /**< alternatives: steps taken before, for events */
     int64_t   n_wanted;             /**< hypotheses to return */
 
-    trdi_row *rows, *spare;         /**< [row_capacity] each */
+    trdi_row *rows, *spare;         /**< [row_capacity] each; spare: BEAM */
     int64_t   row_capacity, n_rows;
     int64_t   step;
 
