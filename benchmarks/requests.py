@@ -186,8 +186,8 @@ def request_cases(arguments):
     base = base_model.make(os.path.join(WORK, "base-f32"))
     model = Model("base", base, words(256, 20, seed=256), BASE_LENGTHS, threads)
     for n, beam, staggered, their_limit, seconds in (
-            (32, 1, False, 32, 30), (32, 1, True, 32, 30), (32, 4, False, 32, 45), (32, 4, True, 32, 25),
-            (256, 1, False, 64, 40), (256, 1, True, 0, 25), (256, 4, False, 0, 40), (256, 4, True, 0, 40)):
+            (32, 1, False, 32, 25), (32, 1, True, 32, 20), (32, 4, False, 32, 35), (32, 4, True, 32, 20),
+            (256, 1, False, 64, 30), (256, 1, True, 0, 20), (256, 4, False, 0, 25), (256, 4, True, 0, 25)):
         rows.append(run_case(model, n, beam, staggered, their_limit, seconds * arguments.scale, 5))
     model.close()
     return rows
