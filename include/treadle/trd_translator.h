@@ -35,7 +35,8 @@ typedef struct trd_translator_options {
     size_t      struct_size;         /**< bytes; set by the init function */
     /**
      * "cpu" (default), "opencl", "gpu", "auto", "cpu:0", a part of a device's name; TREADLE_DEVICE replaces the default. Or a list, "cpu,opencl",
-     * whose devices then share the work; one named twice has twice the workers.
+     * whose devices then share the work; one named twice has twice the workers. Kinds of device differ in rounding, and by default perhaps in compute
+     * type: which of them ran an example is then seen in its result.
      */
     const char *device;
     /**
