@@ -1,11 +1,15 @@
 """Programs for test_life.py: life.py NAME. Each begins work that would take very long and then interrupts it, exits, or forks."""
 
+import atexit
 import gc
 import os
 import signal
 import sys
 import threading
 import time
+
+late = []
+atexit.register(lambda: [check() for check in late])     # before the package's own, so it runs after it
 
 import treadle
 
@@ -234,9 +238,24 @@ def exit_with_sleeping_callback():
     inside.wait()
 
 
+def exit_closes_the_gate():
+    """No callback comes after the package's own exit, even if work goes on."""
+    global kept, translator
+    translator, steps = make(), []
+    treadle._ends._cancellers.clear()
+    kept = translator.translate_batch(MANY, asynchronous=True, callback=steps.append, **ENDLESS)
+    while not steps:
+        time.sleep(0.001)
+
+    def check():
+        count = len(steps)
+        time.sleep(0.2)
+        os._exit(0 if len(steps) == count else 3)
+    late.append(check)
+
+
 def exit_with_user_atexit():
     """What a program does at its exit may still use the library."""
-    import atexit
     global kept, translator
     translator = make()
     kept = translator.translate_batch([WORD] * 20, asynchronous=True, **dict(ENDLESS, max_decoding_length=50))
