@@ -74,10 +74,6 @@ static int check_settings(stream *s)
 {
     const stream_settings *from = &s->settings;
     if (from->model == NULL) return usage_error(s->program, "--model is missing");
-    if (from->log_profiling) {
-        complain(s->program, "--log_profiling is not supported: this build keeps no profile of operations");
-        return STATUS_FAILED;
-    }
     if (from->batch_size == 0 && from->read_batch_size == 0)
         return usage_error(s->program, "--batch_size: 0 needs --read_batch_size");
     if (from->src != NULL && from->tgt != NULL && strcmp(from->src, "-") == 0 && strcmp(from->tgt, "-") == 0)
@@ -150,9 +146,12 @@ static int run_files(stream *s)
     interrupts_begin(&s->interrupts, writes_stream(s));
     const trd_status status = s->task->run(s, &stats);
     const int interrupted = interrupts_end(&s->interrupts);
+    char why[1024];
+    (void)snprintf(why, sizeof why, "%s", trd_last_error());
     if (s->files.on_progress != NULL) progress_end(&s->progress);
+    if (s->settings.log_profiling) stream_print_counters(s);
     if (interrupted != 0) return interrupted;
-    if (status != TRD_OK && !is_broken_pipe(trd_last_error())) complain(s->program, "%s", trd_last_error());
+    if (status != TRD_OK && !is_broken_pipe(why)) complain(s->program, "%s", why);
     if (status == TRD_OK && s->settings.log_throughput) {
         const double seconds = stats.total_time_in_ms / 1000;
         fprintf(stderr, "%g\n", seconds > 0 ? (double)stats.n_tokens / seconds : 0);

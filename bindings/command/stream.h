@@ -18,7 +18,8 @@ enum { USER_TRANSLATE = 1, USER_SCORE = 2, USER_CT2 = 4 };
 /** Values of the options, named as these. */
 typedef struct stream_settings {
     const char *task;
-    const char *model, *device, *device_index, *compute_type, *cuda_compute_type, *cpu_compute_type, *numerics;
+    const char *model, *device, *device_index, *compute_type, *cuda_compute_type, *cpu_compute_type, *numerics, *policy;
+    int64_t     memory_limit;
     int64_t     inter_threads, intra_threads, cpu_core_offset, max_queued_batches;
     const char *src, *tgt, *out, *src_spm, *tgt_spm;
     int64_t     batch_size, read_batch_size, max_input_length;
@@ -34,7 +35,7 @@ typedef struct stream_settings {
 } stream_settings;
 
 /** The table of all three commands. @param n  its size */
-#define STREAM_OPTIONS_N 47
+#define STREAM_OPTIONS_N 49
 extern const option_spec stream_options[STREAM_OPTIONS_N];
 
 typedef struct stream stream;
@@ -73,6 +74,9 @@ extern const stream_task translate_task, score_task;
 
 /** Open model and translator as the settings say, with messages. @return STATUS_GO_ON or an exit code */
 int stream_open_translator(stream *s);
+
+/** Print what --log_profiling asks for. */
+void stream_print_counters(const stream *s);
 
 /* stream_text.c; context is the stream */
 bool stream_cut_source(void *context, const char *line, size_t bytes, trd_pieces *out);

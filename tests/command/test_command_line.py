@@ -70,7 +70,7 @@ class CommandLine(CommandCase):
         self.fails(2, "score", "--model", "m", "--src", "s", says="both --src and --tgt")
         self.fails(2, "score", "--model", "m", "--src", "-", "--tgt", "-", says="only one")
         self.fails(2, "translate", "--model", "m", "--batch_size", "0", says="--batch_size: 0 needs --read_batch_size")
-        self.fails(1, "translate", "--model", "m", "--log_profiling", says="not supported")
+        self.fails(2, "translate", "--model", "m", "--memory_limit", "-1", says="--memory_limit: -1 is out of range")
         self.fails(1, "translate", "--model", "m", "--src", "/nonexistent/file", says=["/nonexistent/file", "No such file"])
 
     def test_as_ct2_translator(self):

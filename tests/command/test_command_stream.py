@@ -155,7 +155,8 @@ class Translate(CommandCase):
         self.assertEqual(self.translate("c a t\n", "--device", "cpu", "--device_index", "0"), "K AE1 T\n")
         self.assertEqual(self.translate("c a t\n", "--device", "auto", "--cuda_compute_type", "nonsense"), "K AE1 T\n")
         self.assertEqual(self.translate("c a t\n", "--compute_type", "nonsense", "--cpu_compute_type", "float32"), "K AE1 T\n")
-        for words, says in [(["--device_index", "1"], "there is no cpu:1"), (["--device_index", "0,1"], "several devices"),
+        for words, says in [(["--device_index", "1"], "there is no cpu:1"), (["--device_index", "0,1"], "there is no cpu:1"),
+                            (["--device_index", "0,"], "'0,' is not a list"), (["--device", "cpu,cpu", "--device_index", "1"], "names its device already"),
                             (["--device_index", "x"], "'x' is not a list"),
                             (["--device", "cuda:0", "--device_index", "1"], "names its device already"),
                             (["--device", "opencl:0", "--device_index", "1"], "names its device already"),
@@ -510,11 +511,31 @@ class Endings(CommandCase):
         self.assertEqual(done.stdout, b"K AE1 T\n")
 
 
+class Devices(CommandCase):
+    def test_one_device_twice(self):
+        text = letters(WORDS)
+        for options in [["--device", "cpu,cpu"], ["--device_index", "0,0"], ["--device", "cpu:0,cpu", "--policy", "latency", "--cpu_compute_type", "float32", "--compute_type", "default"],
+                        ["--policy", "round-robin", "--memory_limit", "200000000"]]:
+            self.assertEqual(self.translate(text, "--beam_size=1", "--intra_threads=1", *options).splitlines(), WANTED, options)
+        self.fails(1, "translate", "--model", MODEL, "--policy", "nosuch", says=["nosuch", "throughput"])
+        self.fails(1, "translate", "--model", MODEL, "--memory_limit", "1000", stdin=text.encode(), says="memory")
+
+    def test_counters(self):
+        text = letters(WORDS).encode()
+        done = self.run_program("translate", "--model", MODEL, "--beam_size=1", "--log_profiling", "--device", "cpu,cpu", stdin=text)
+        self.assertEqual((done.returncode, done.stdout.decode().splitlines()), (0, WANTED))
+        said = done.stderr.decode()
+        self.assertRegex(said, rf"^cpu:0: float32, 2 workers, {len(WORDS)} jobs, [1-9]\d* tokens, ")
+        self.assertRegex(said, r"\ncpu:0: [\d.]+ MB: weights [\d.]+(?: from the cache file)?, keys and values [\d.]+, steps [\d.]+; at most [\d.]+ MB\n")
+        self.assertRegex(said, rf"\njobs: {len(WORDS)} submitted, {len(WORDS)} succeeded, 0 failed, 0 cancelled, 0 given to another worker\n$")
+
+
 class Traces(CommandCase):
     def test_formats(self):
         source, out, trace = self.file("source", letters(WORDS)), self.folder / "out", self.folder / "trace"
         self.ok("translate", "--model", MODEL, "--src", source, "--out", out, "--inter_threads=2", "--trace", trace)
-        self.assertIsInstance(json.loads(trace.read_text())["traceEvents"], list)
+        events = json.loads(trace.read_text())["traceEvents"]
+        self.assertEqual(sum(e["ph"] == "b" and e["name"] == "job" for e in events), len(WORDS))
         shown = self.ok("translate", "--model", MODEL, "--src", source, "--out", out, "--trace", "-")
         self.assertIn("traceEvents", json.loads(shown))
         picture = self.folder / "trace.svg"
