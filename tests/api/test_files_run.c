@@ -378,24 +378,36 @@ static void test_full_disk(void)
 
 static atomic_int stop;
 
-static void stop_soon(void *context, const trd_progress *progress)
+static void count_reports(void *context, const trd_progress *progress)
 {
     int *n = context;
     (*n)++;
     CHECK(progress->struct_size == sizeof *progress && progress->n_done <= progress->n_examples);
-    atomic_store(&stop, 1);
+}
+
+/* Somebody stops the run at its 100th line. */
+static bool cut_and_stop(void *context, const char *line, size_t bytes, trd_pieces *out)
+{
+    int *n_lines = context;
+    if (++*n_lines == 100) atomic_store(&stop, 1);
+    for (size_t i = 0; i < bytes; i += 2) CHECK_OK(trd_pieces_add(out, line + i, 1));
+    return true;
 }
 
 static void test_stop(void)
 {
-    write_words("source", 5000);
+    write_words("source", 1000);
     trd_file_options files = files_options("source", NULL, "out");
-    int n = 0;
+    int n = 0, n_lines = 0;
     files.stop = (const volatile int *)&stop;
-    files.on_progress = stop_soon;
+    files.read_batch_size = 8;
+    files.tokenize_source = cut_and_stop;
+    files.tokenize_context = &n_lines;
+    files.on_progress = count_reports;
     files.on_progress_context = &n;
     check_failure(&files, TRD_E_CANCELLED, "stopped after");
-    CHECK_INT(n, 2);
+    CHECK(n >= 1);          /* at the end too */
+    CHECK(n_lines < 200);   /* nothing is read after it but the rest of a chunk */
     check_failure(&files, TRD_E_CANCELLED, "stopped after 0 lines");   /* still set */
     atomic_store(&stop, 0);
     trd_translator_info info = { .struct_size = sizeof info };
@@ -488,11 +500,11 @@ static void test_progress(void)
 }
 
 /* The output's folder goes while the run is on. */
-static void remove_folder(void *context, const trd_progress *progress)
+static bool cut_and_remove(void *context, const char *line, size_t bytes, trd_pieces *out)
 {
-    (void)progress;
+    for (size_t i = 0; i < bytes; i += 2) CHECK_OK(trd_pieces_add(out, line + i, 1));
     DIR *const directory = opendir(context);
-    if (directory == NULL) return;
+    if (directory == NULL) return true;
     char path[1200];
     for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
         (void)snprintf(path, sizeof path, "%s/%s", (char *)context, entry->d_name);
@@ -500,6 +512,7 @@ static void remove_folder(void *context, const trd_progress *progress)
     }
     (void)closedir(directory);
     (void)rmdir(context);
+    return true;
 }
 
 static void test_vanishing_folder(void)
@@ -507,10 +520,10 @@ static void test_vanishing_folder(void)
     char folder[600];
     (void)snprintf(folder, sizeof folder, "%s", in_folder("sub"));
     CHECK_INT(mkdir(folder, 0700), 0);
-    write_words("source", 4000);
+    write_words("source", 10);
     trd_file_options files = files_options("source", NULL, "sub/out");
-    files.on_progress = remove_folder;
-    files.on_progress_context = folder;
+    files.tokenize_source = cut_and_remove;
+    files.tokenize_context = folder;
     const trd_decoding_options greedy = files_greedy();
     CHECK_FAILS(trd_translator_translate_file(translator, &files, &greedy, NULL), TRD_E_IO, "cannot write file");
 }
