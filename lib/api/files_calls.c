@@ -3,6 +3,7 @@
 
 #include "api/files_private.h"
 #include "api/options.h"
+#include "api/translator.h"
 
 void trd_file_options_init(trd_file_options *options, size_t size)
 {
@@ -67,9 +68,12 @@ static trd_status run_files(trdi_file_run *run, const trd_file_options *files, c
                             const trd_scoring_options *scoring, trd_execution_stats *stats)
 {
     TRDI_TRY(check_call(run, files, stats));
-    trd_status status = read_files(run, files);
+    trd_status status = trdi_workers_hold(run->translator->workers, run->function);
+    if (status != TRD_OK) return status;
+    status = read_files(run, files);
     if (status == TRD_OK) status = run->scores ? read_scoring(run, scoring) : read_decoding(run, decoding);
     if (status == TRD_OK) status = trdi_file_run_all(run);
+    trdi_workers_leave(run->translator->workers);
     if (stats != NULL) trdi_write_result(stats, stats->struct_size, &run->stats, sizeof run->stats);
     return status;
 }

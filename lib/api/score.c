@@ -24,12 +24,18 @@ void trd_scoring_options_init(trd_scoring_options *options, size_t size)
 
 /* ---- Arguments ---- */
 
-static trd_status check_arguments(const score_call *call, const void *out)
+/* A call that may be made is inside: trdi_workers_leave(). */
+static trd_status begin_call(score_call *call, const void *out)
 {
-    const trd_sequences *source = call->source, *target = call->target;
     if (out == NULL) return trdi_fail(TRD_E_INVALID, "%s: out is NULL", call->what);
     if (call->translator == NULL) return trdi_fail(TRD_E_INVALID, "%s: translator is NULL", call->what);
-    TRDI_TRY(trdi_workers_check_process(call->translator->workers, call->what));
+    call->model = call->translator->model;
+    return trdi_workers_hold(call->translator->workers, call->what);
+}
+
+static trd_status check_arguments(const score_call *call)
+{
+    const trd_sequences *source = call->source, *target = call->target;
     if (source == NULL || target == NULL) return trdi_fail(TRD_E_INVALID, "%s: %s is NULL", call->what, source == NULL ? "source" : "target");
     TRDI_TRY(trdi_sequences_check(source, "source"));
     TRDI_TRY(trdi_sequences_check(target, "target"));
@@ -117,17 +123,37 @@ static trd_status make_submission(score_call *call, const trd_submit_options *ho
     return status;
 }
 
+/* The part of a blocking call in which it is inside. */
+static trd_status run_inside(score_call *call, const trd_scoring_options *options, trd_results **out)
+{
+    TRDI_TRY(check_arguments(call));
+    TRDI_TRY(read_call_options(call, options));
+    TRDI_TRY(make_submission(call, NULL));
+    const trd_status status = trdi_submission_run(call->submission, call->translator->workers, call->what, out);
+    trdi_submission_release(call->submission);
+    return status;
+}
+
+static trd_status submit_inside(score_call *call, const trd_scoring_options *options, const trd_submit_options *how, trd_future **futures)
+{
+    trd_submit_options wanted;
+    TRDI_TRY(check_arguments(call));
+    TRDI_TRY(read_call_options(call, options));
+    TRDI_TRY(trdi_submit_options_read(how, call->what, &wanted));
+    TRDI_TRY(make_submission(call, &wanted));
+    const trd_status status = trdi_submission_start(call->submission, call->translator->workers, call->what, futures);
+    trdi_submission_release(call->submission);
+    return status;
+}
+
 trd_status trd_translator_score(trd_translator *translator, const trd_sequences *source, const trd_sequences *target,
                                 const trd_scoring_options *options, trd_results **out)
 {
     if (out != NULL) *out = NULL;
     score_call call = { .what = "trd_translator_score", .translator = translator, .source = source, .target = target };
-    TRDI_TRY(check_arguments(&call, out));
-    call.model = translator->model;
-    TRDI_TRY(read_call_options(&call, options));
-    TRDI_TRY(make_submission(&call, NULL));
-    const trd_status status = trdi_submission_run(call.submission, translator->workers, call.what, out);
-    trdi_submission_release(call.submission);
+    TRDI_TRY(begin_call(&call, out));
+    const trd_status status = run_inside(&call, options, out);
+    trdi_workers_leave(translator->workers);
     return status;
 }
 
@@ -135,15 +161,10 @@ trd_status trd_translator_submit_score(trd_translator *translator, const trd_seq
                                        const trd_scoring_options *options, const trd_submit_options *how, trd_future **futures)
 {
     score_call call = { .what = "trd_translator_submit_score", .translator = translator, .source = source, .target = target };
-    trd_submit_options wanted;
     for (int64_t i = 0; futures != NULL && source != NULL && i < source->n; i++) futures[i] = NULL;
-    TRDI_TRY(check_arguments(&call, futures));
-    call.model = translator->model;
-    TRDI_TRY(read_call_options(&call, options));
-    TRDI_TRY(trdi_submit_options_read(how, call.what, &wanted));
-    TRDI_TRY(make_submission(&call, &wanted));
-    const trd_status status = trdi_submission_start(call.submission, translator->workers, call.what, futures);
-    trdi_submission_release(call.submission);
+    TRDI_TRY(begin_call(&call, futures));
+    const trd_status status = submit_inside(&call, options, how, futures);
+    trdi_workers_leave(translator->workers);
     return status;
 }
 

@@ -290,9 +290,7 @@ trd_status trdi_submission_run(trdi_submission *s, trdi_workers *workers, const 
     if (s->n > 0) {
         trdi_scheduler *scheduler;
         TRDI_TRY(trdi_workers_enter(workers, what, &scheduler));
-        const trd_status status = run_jobs(s, scheduler);
-        trdi_workers_leave(workers);
-        if (status != TRD_OK) return status;
+        TRDI_TRY(run_jobs(s, scheduler));
     }
     (void)settle_idle(s);
     for (int64_t i = 0; i < s->n; i++) {
@@ -395,7 +393,5 @@ trd_status trdi_submission_start(trdi_submission *s, trdi_workers *workers, cons
     if (s->n == 0) return start_jobs(s, NULL, futures);
     trdi_scheduler *scheduler;
     TRDI_TRY(trdi_workers_enter(workers, what, &scheduler));
-    const trd_status status = start_jobs(s, scheduler, futures);
-    trdi_workers_leave(workers);
-    return status;
+    return start_jobs(s, scheduler, futures);
 }

@@ -29,11 +29,17 @@ void trd_decoding_options_init(trd_decoding_options *options, size_t size)
 
 /* ---- Arguments ---- */
 
-static trd_status check_arguments(const translate_call *call, const void *out)
+/* A call that may be made is inside: trdi_workers_leave(). */
+static trd_status begin_call(translate_call *call, const void *out)
 {
     if (out == NULL) return trdi_fail(TRD_E_INVALID, "%s: out is NULL", call->what);
     if (call->translator == NULL) return trdi_fail(TRD_E_INVALID, "%s: translator is NULL", call->what);
-    TRDI_TRY(trdi_workers_check_process(call->translator->workers, call->what));
+    call->model = call->translator->model;
+    return trdi_workers_hold(call->translator->workers, call->what);
+}
+
+static trd_status check_arguments(const translate_call *call)
+{
     if (call->source == NULL) return trdi_fail(TRD_E_INVALID, "%s: source is NULL", call->what);
     TRDI_TRY(trdi_sequences_check(call->source, "source"));
     if (call->prefix == NULL) return TRD_OK;
@@ -243,17 +249,37 @@ static trd_status make_submission(translate_call *call, const trd_submit_options
     return status;
 }
 
+/* The part of a blocking call in which it is inside. */
+static trd_status run_inside(translate_call *call, const trd_decoding_options *options, trd_results **out)
+{
+    TRDI_TRY(check_arguments(call));
+    TRDI_TRY(read_call_options(call, options));
+    TRDI_TRY(make_submission(call, NULL));
+    const trd_status status = trdi_submission_run(call->submission, call->translator->workers, call->what, out);
+    trdi_submission_release(call->submission);
+    return status;
+}
+
+static trd_status submit_inside(translate_call *call, const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
+{
+    trd_submit_options wanted;
+    TRDI_TRY(check_arguments(call));
+    TRDI_TRY(read_call_options(call, options));
+    TRDI_TRY(trdi_submit_options_read(how, call->what, &wanted));
+    TRDI_TRY(make_submission(call, &wanted));
+    const trd_status status = trdi_submission_start(call->submission, call->translator->workers, call->what, futures);
+    trdi_submission_release(call->submission);
+    return status;
+}
+
 trd_status trd_translator_translate(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
                                     const trd_decoding_options *options, trd_results **out)
 {
     if (out != NULL) *out = NULL;
     translate_call call = { .what = "trd_translator_translate", .translator = translator, .source = source, .prefix = prefix };
-    TRDI_TRY(check_arguments(&call, out));
-    call.model = translator->model;
-    TRDI_TRY(read_call_options(&call, options));
-    TRDI_TRY(make_submission(&call, NULL));
-    const trd_status status = trdi_submission_run(call.submission, translator->workers, call.what, out);
-    trdi_submission_release(call.submission);
+    TRDI_TRY(begin_call(&call, out));
+    const trd_status status = run_inside(&call, options, out);
+    trdi_workers_leave(translator->workers);
     return status;
 }
 
@@ -261,15 +287,10 @@ trd_status trd_translator_submit(trd_translator *translator, const trd_sequences
                                  const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
 {
     translate_call call = { .what = "trd_translator_submit", .translator = translator, .source = source, .prefix = prefix };
-    trd_submit_options wanted;
     for (int64_t i = 0; futures != NULL && source != NULL && i < source->n; i++) futures[i] = NULL;
-    TRDI_TRY(check_arguments(&call, futures));
-    call.model = translator->model;
-    TRDI_TRY(read_call_options(&call, options));
-    TRDI_TRY(trdi_submit_options_read(how, call.what, &wanted));
-    TRDI_TRY(make_submission(&call, &wanted));
-    const trd_status status = trdi_submission_start(call.submission, translator->workers, call.what, futures);
-    trdi_submission_release(call.submission);
+    TRDI_TRY(begin_call(&call, futures));
+    const trd_status status = submit_inside(&call, options, how, futures);
+    trdi_workers_leave(translator->workers);
     return status;
 }
 

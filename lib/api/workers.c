@@ -197,18 +197,34 @@ static trd_status adopt(trdi_workers *workers, const char *what)
     return status;
 }
 
-trd_status trdi_workers_check_process(trdi_workers *workers, const char *what)
+/* ---- Calls ---- */
+
+/* Under the lock. Who is inside already may go on while another thread waits to destroy. */
+static bool is_ending(const trdi_workers *workers)
 {
-    return adopt(workers, what);
+    return workers->closing && (workers->n_inside == 0 || trdi_process_is_exiting());
 }
 
-/* ---- Calls ---- */
+static trd_status fail_ending(const trdi_workers *workers, const char *what)
+{
+    return trdi_fail(TRD_E_STATE, "%s: the workers of '%s' are ending", what, workers->model->name);
+}
+
+trd_status trdi_workers_hold(trdi_workers *workers, const char *what)
+{
+    TRDI_TRY(adopt(workers, what));
+    trdi_mutex_lock(&workers->mutex);
+    const bool ending = is_ending(workers);
+    if (!ending) workers->n_inside++;
+    trdi_mutex_unlock(&workers->mutex);
+    return ending ? fail_ending(workers, what) : TRD_OK;
+}
 
 /* Under the lock. */
 static trd_status check_open(const trdi_workers *workers, const char *what)
 {
     const char *const name = workers->model->name;
-    if (workers->closing) return trdi_fail(TRD_E_STATE, "%s: the workers of '%s' are ending", what, name);
+    if (is_ending(workers)) return fail_ending(workers, what);
     if (workers->stopped) return trdi_fail(TRD_E_STATE, "%s: the work of '%s' was cancelled: load it again first", what, name);
     if (workers->loaded == NULL) return trdi_fail(TRD_E_STATE, "%s: the model '%s' was unloaded: load it again first", what, name);
     return TRD_OK;
@@ -236,10 +252,7 @@ trd_status trdi_workers_enter(trdi_workers *workers, const char *what, trdi_sche
     while (workers->changing) trdi_cond_wait(&workers->changed, &workers->mutex);
     trd_status status = check_open(workers, what);
     if (status == TRD_OK && workers->scheduler == NULL) status = start_scheduler(workers);
-    if (status == TRD_OK) {
-        workers->n_inside++;
-        *scheduler = workers->scheduler;
-    }
+    if (status == TRD_OK) *scheduler = workers->scheduler;
     trdi_mutex_unlock(&workers->mutex);
     return status;
 }
@@ -384,7 +397,7 @@ trd_status trdi_workers_load(trdi_workers *workers, bool keep_host)
     trd_status status = TRD_OK;
     trdi_mutex_lock(&workers->mutex);
     while (workers->changing) trdi_cond_wait(&workers->changed, &workers->mutex);
-    if (workers->closing) status = check_open(workers, "trd_translator_load");
+    if (workers->closing) status = fail_ending(workers, "trd_translator_load");
     else if (workers->stopped && workers->n_inside > 0)
         status = trdi_fail(TRD_E_BUSY, "trd_translator_load: calls that were cancelled have not returned yet: %lld", (long long)workers->n_inside);
     else if (workers->loaded == NULL || workers->stopped) status = load_again(workers);

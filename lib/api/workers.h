@@ -2,7 +2,7 @@
  * workers.h: what runs a model: its devices, a network on each, and a scheduler whose workers are spread over them. Translators own one; what
  * later kinds of models need (generators, encoders) is the same.
  *
- * The state lock: a call enters for as long as it submits (blocking calls: until they end), so that unloading never pulls a network from
+ * The state lock: a call holds the workers for as long as it submits (blocking calls: until they end), so that unloading never pulls a network from
  * under it. Whoever wants to be alone either gives up or waits while nobody can be inside, so that a call from a callback of another never hangs.
  */
 #ifndef TRDI_WORKERS_H
@@ -23,7 +23,15 @@ trd_status trdi_workers_create_on(trd_model *model, trdi_device *const *devices,
 void trdi_workers_destroy(trdi_workers *workers, trdi_ending ending);
 
 /**
- * Before jobs are submitted: the scheduler to use until trdi_workers_leave(). In a child of fork() workers on the CPU are built anew here.
+ * First thing in every call: from now until trdi_workers_leave() nobody unloads or destroys the workers. TRD_OK where they belong to this process or
+ * it may take them over, unless they are ending.
+ *
+ * @param what  the public function, for messages
+ * @return TRD_E_FORKED in a child if a device is no CPU; TRD_E_STATE
+ */
+trd_status trdi_workers_hold(trdi_workers *workers, const char *what);
+/**
+ * Before jobs are submitted, by who holds: the scheduler to use until it leaves. In a child of fork() workers on the CPU are built anew here.
  *
  * @param what  the public function, for messages
  * @return TRD_E_STATE while unloaded ("... was unloaded"), once stopped, and when the process ends; TRD_E_FORKED in a child if a device is no CPU
@@ -41,8 +49,6 @@ void trdi_workers_stop(trdi_workers *workers);
 int32_t trdi_workers_count(const trdi_workers *workers);
 /** Outputs of the model: columns of logits. */
 int64_t trdi_workers_vocabulary(const trdi_workers *workers);
-/** TRD_OK where the workers belong to this process or it may take them over; else TRD_E_FORKED. @param what  as above */
-trd_status trdi_workers_check_process(trdi_workers *workers, const char *what);
 /** Fill a whole struct; strings live as long as the workers. @param what  as above */
 trd_status trdi_workers_get_info(trdi_workers *workers, const char *what, trd_translator_info *out);
 trd_status trdi_workers_get_device_info(trdi_workers *workers, const char *what, int64_t device, trd_translator_device_info *out);

@@ -50,7 +50,7 @@ struct trdi_workers {
     trdi_cond           changed;    /**< n_inside or changing went down */
     trdi_loaded        *loaded;     /**< NULL = unloaded */
     trdi_scheduler     *scheduler;  /**< NULL = to be started by the next call */
-    int64_t             n_inside;   /**< calls */
+    int64_t             n_inside;   /**< calls, and who else holds */
     bool                changing;   /**< a thread is at loaded and scheduler, without the lock */
     bool                stopped;    /**< nothing gets in until loaded again */
     bool                closing;    /**< nothing gets in any more */
