@@ -31,7 +31,7 @@ typedef struct trdi_worker {
     void           *executor;
     trd_status      status;    /**< of opening the executor */
     char            error[TRDI_ERROR_BYTES]; /**< of that, and of the device's last failure */
-    int32_t         n_failures;/**< of the device, since a job succeeded */
+    int32_t         n_failures;/**< of steps, since a job succeeded */
     /* Guarded by the scheduler's mutex. */
     trdi_recent     recent;    /**< of all workers of its kind, if it is their first */
     trdi_worker_counters counters;

@@ -1,6 +1,7 @@
 /*
  * sched_worker.c: the loop of one worker thread: admit what the executor accepts, step, until told to stop and nothing is left. When the device
- * fails, the jobs are given back and the executor is made anew; after several failures in a row the worker retires.
+ * fails, the jobs are given back and the executor is made anew, later each time that nothing succeeded in between; a worker retires only if that
+ * fails too, several times in a row: steps may fail because of the jobs.
  */
 #include <string.h>
 
@@ -8,8 +9,9 @@
 #include "sched/sched_private.h"
 
 enum {
-    MAX_FAILURES = 3,          /* of its device in a row, opening included, before a worker retires */
-    REOPEN_PAUSE_MS = 50       /* before it is opened again at once after it failed to */
+    MAX_FAILURES = 3,          /* to open its device in a row, before a worker retires */
+    REOPEN_PAUSE_MS = 50,      /* before the second opening in a row; doubles with each one */
+    MAX_DOUBLINGS = 6
 };
 
 /* What this thread failed with last. */
@@ -118,10 +120,12 @@ static bool step(trdi_worker *worker)
     return true;
 }
 
-/* Wait before a device is tried again. @return false when there is nothing left to do */
-static bool pause_before(trdi_scheduler *scheduler, bool tried)
+/* Wait before a device is opened again, after n failures of steps and openings in a row. @return false when there is nothing left to do */
+static bool pause_before(trdi_worker *worker, int32_t n)
 {
-    const int64_t until_ns = trdi_now_ns() + (tried ? (int64_t)REOPEN_PAUSE_MS * 1000000 : 0);
+    trdi_scheduler *const scheduler = worker->scheduler;
+    const int32_t doublings = n - 2 < MAX_DOUBLINGS ? n - 2 : MAX_DOUBLINGS;
+    const int64_t until_ns = trdi_now_ns() + (n > 1 ? (int64_t)REOPEN_PAUSE_MS * 1000000 << doublings : 0);
     trdi_mutex_lock(&scheduler->mutex);
     while (!trdi_is_over_locked(scheduler) && trdi_now_ns() < until_ns) {
         scheduler->n_idle++;
@@ -133,17 +137,18 @@ static bool pause_before(trdi_scheduler *scheduler, bool tried)
     return !over;
 }
 
-/* After a failure. @return false when the thread is to end: retired, or with nothing left to do */
+/* After a failed step. @return false when the thread is to end: retired, or with nothing left to do */
 static bool reopen(trdi_worker *worker)
 {
-    for (bool tried = false; ++worker->n_failures < MAX_FAILURES; tried = true) {
-        if (!pause_before(worker->scheduler, tried)) return false;
+    if (worker->n_failures < INT32_MAX - MAX_FAILURES) worker->n_failures++;
+    for (int32_t n = 0; n < MAX_FAILURES; n++) {
+        if (!pause_before(worker, worker->n_failures + n)) return false;
         if (!open_executor(worker)) continue;
         trdi_log(TRD_LOG_WARNING, "worker %d: its device was opened again", (int)worker->index);
         trdi_worker_recovered(worker);
         return true;
     }
-    trdi_log(TRD_LOG_ERROR, "worker %d retires, its device failed %d times in a row: %s", (int)worker->index, (int)worker->n_failures,
+    trdi_log(TRD_LOG_ERROR, "worker %d retires, its device could not be opened %d times in a row: %s", (int)worker->index, (int)MAX_FAILURES,
              worker->error);
     trdi_worker_retired(worker);
     return false;

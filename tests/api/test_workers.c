@@ -2,6 +2,7 @@
  * test_workers.c: translators on several devices, and the same one twice; their options, counters and facts; cancelling all; a device that fails for
  * good while others do its work; destroying while work is in flight.
  */
+#include <time.h>
 #include <unistd.h>
 
 #include "api/api_rig.h"
@@ -323,10 +324,12 @@ static void test_types_of_two(void)
     pair_close(&p);
 }
 
-/* Each failure is of one batch; a worker retires after a few in a row. */
+/* A worker retires when its device cannot be opened again, which it tries a few times with pauses. */
 static void translate_until_retired(pair *p, const trd_results *want)
 {
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 20000; i++) {
+        const struct timespec pause = { .tv_nsec = 1000000 };
+        (void)nanosleep(&pause, NULL);
         trd_results *got = translate(p->translator);
         check_same(got, want);
         trd_results_destroy(got);

@@ -332,6 +332,7 @@ static trd_status queue_wait(void *handle)
 static trd_status queue_create(void *device, const trdi_queue_options *options, void **out)
 {
     *out = NULL;
+    if (is_broken) return trdi_fail(TRD_E_DEVICE, "foreign queue: the device is gone");
     queue *q = trdi_calloc(1, sizeof *q);
     if (q == NULL) return trdi_fail(TRD_E_MEMORY, "foreign queue");
     const trd_status status = trdi_backend_cpu()->queue_create(device, options, &q->cpu);

@@ -27,7 +27,7 @@ trdi_numerics foreign_last_numerics(void);
 void foreign_fail_run(int64_t n, trd_status status);
 /**
  * Break the device of a worker: the next thread to run something that has not been broken fails, that run and all later ones, with TRD_E_DEVICE
- * "the device is gone". Where each device has one worker, a thread is a device.
+ * "the device is gone", and it cannot be opened again. Where each device has one worker, a thread is a device.
  */
 void foreign_break_next(void);
 /** Called before each run, on the thread that waits for its queue; NULL: none. Not while anything runs. */

@@ -230,7 +230,7 @@ static void test_redone(void)
     trdi_call_destroy(&call);
 }
 
-/* A worker whose device goes on failing retires, with its reason; when all have, what waits fails with it, and what comes is refused. */
+/* A worker whose device fails and cannot be opened retires, with its reason; when all have, what waits fails with it, and what comes is refused. */
 static void test_retired(void)
 {
     enum { N = 40 };
@@ -238,7 +238,7 @@ static void test_retired(void)
     trdi_job *list[N];
     trdi_call call;
     CHECK_OK(trdi_call_init(&call));
-    sleepy_plan plan = { .capacity = 2, .step_us = 100, .fail_open = -1, .broken = 1 << 0 | 1 << 1 };
+    sleepy_plan plan = { .capacity = 2, .step_us = 100, .fail_open = -1, .broken = 1 << 0 | 1 << 1, .fail_reopen = true };
     trdi_scheduler *const scheduler = make(&plan, 2, 3, NULL);
     for (int i = 0; i < N; i++) {
         jobs[i] = (sleepy_job){ .n_steps = 2, .job.call = &call, .job.deadline_ns = i % 2 == 0 ? 0 : INT64_MAX };
@@ -248,7 +248,7 @@ static void test_retired(void)
     CHECK(trdi_call_wait(&call, NULL));
     for (int i = 0; i < N; i++) {
         CHECK_INT(jobs[i].job.status, TRD_E_DEVICE);
-        CHECK(strstr(jobs[i].job.error, "is broken") != NULL);
+        CHECK(strstr(jobs[i].job.error, "is broken") != NULL || strstr(jobs[i].job.error, "has no bed") != NULL);
     }
     trdi_worker_counters w[2];
     do { /* a thread may still be on its way out */
@@ -256,11 +256,11 @@ static void test_retired(void)
         for (int32_t i = 0; i < 2; i++) trdi_scheduler_get_worker_counters(scheduler, i, &w[i]);
     } while (!w[0].retired || !w[1].retired);
     CHECK_STRING(w[0].name, "bed:0");
-    CHECK_STRING(w[0].reason, "bed 0 is broken");
-    CHECK_STRING(w[1].reason, "bed 1 is broken");
+    CHECK_STRING(w[0].reason, "worker 0 has no bed");
+    CHECK_STRING(w[1].reason, "worker 1 has no bed");
     CHECK_INT(w[0].n_running + w[1].n_running, 0);
     sleepy_job late = { .n_steps = 1 };
-    CHECK_FAILS(submit(scheduler, &call, &late), TRD_E_DEVICE, "no worker is left: bed ");
+    CHECK_FAILS(submit(scheduler, &call, &late), TRD_E_DEVICE, "no worker is left: worker ");
     CHECK_INT(late.job.state, TRDI_JOB_NEW);
     trdi_scheduler_counters c;
     trdi_scheduler_get_counters(scheduler, &c);
@@ -268,6 +268,35 @@ static void test_retired(void)
     CHECK_INT(c.n_failed, N);
     trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
     CHECK_INT(plan.n_open, plan.n_closed);
+    trdi_call_destroy(&call);
+}
+
+/* Jobs with which every step fails end with the reason, one after the other, and nobody else suffers: the worker goes on for all who come. */
+static void test_poison(void)
+{
+    enum { N = 5 };
+    sleepy_job poison[N], next = { .n_steps = 1 };
+    trdi_call call;
+    CHECK_OK(trdi_call_init(&call));
+    sleepy_plan plan = { .capacity = 1, .step_us = 100, .fail_open = -1 };
+    trdi_scheduler *const scheduler = make(&plan, 1, 0, NULL);
+    for (int i = 0; i < N; i++) {
+        poison[i] = (sleepy_job){ .n_steps = 2, .fail_step = true };
+        CHECK_OK(submit(scheduler, &call, &poison[i]));
+    }
+    CHECK_OK(submit(scheduler, &call, &next));
+    CHECK(trdi_call_wait(&call, NULL));
+    for (int i = 0; i < N; i++) {
+        CHECK_INT(poison[i].job.status, TRD_E_DEVICE);
+        CHECK(strstr(poison[i].job.error, "alarm clock of job") != NULL);
+    }
+    check_job(&next, TRD_OK, "");
+    trdi_worker_counters w;
+    trdi_scheduler_get_worker_counters(scheduler, 0, &w);
+    CHECK(!w.retired);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
+    CHECK_INT(plan.n_open, N + 1);
+    CHECK_INT(plan.n_closed, N + 1);
     trdi_call_destroy(&call);
 }
 
@@ -453,6 +482,7 @@ int main(void)
     test_busy();
     test_redone();
     test_retired();
+    test_poison();
     test_lost();
     test_stop();
     test_round_robin();

@@ -56,8 +56,7 @@ static void expose(client *c, int n)
     trdi_mutex_unlock(&c->mutex);
 }
 
-/* @return false when all workers have retired */
-static bool submit_call(client *c)
+static void submit_call(client *c)
 {
     trdi_job *list[MAX_JOBS];
     c->n_jobs = 1 + below(&c->random, MAX_JOBS);
@@ -78,15 +77,9 @@ static bool submit_call(client *c)
     expose(c, c->n_jobs);
     if (below(&c->random, 4) == 0) trdi_job_cancel(list[0]);
     const trd_status status = trdi_scheduler_submit(c->scheduler, list, (size_t)c->n_jobs, TRDI_WHEN_FULL_BLOCK);
-    c->has_call = status == TRD_OK;
-    if (status == TRD_E_DEVICE) {
-        CHECK(strstr(trd_last_error(), "no worker is left: alarm clock of job ") != NULL);
-        CHECK_INT(list[0]->state, TRDI_JOB_NEW);
-        return false;
-    }
     CHECK_OK(status);
+    c->has_call = true;
     c->n_submitted += c->n_jobs;
-    return true;
 }
 
 /* Wait for the call, and check each job's end. */
@@ -115,7 +108,7 @@ static void *run_client(void *argument)
 {
     client *const c = argument;
     for (;;) {
-        if (!submit_call(c)) return NULL;
+        submit_call(c);
         if (atomic_load(&c->stop)) return NULL; /* this call is finished by the main thread */
         if (below(&c->random, 3) == 0) trdi_call_notify(&c->call);
         finish_call(c);
@@ -171,8 +164,9 @@ static void run_round(uint64_t *random, int64_t totals[])
 
 int main(void)
 {
+    /* Another one, such as the time, is for long runs: these choose the fates of jobs. */
     const char *const text = getenv("TREADLE_TEST_SEED");
-    const uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
+    const uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : 1;
     printf("TREADLE_TEST_SEED=%" PRIu64 "\n", seed);
     uint64_t random = seed * 0x9E3779B97F4A7C15u + 1;
     int64_t totals[TRD_E_INTERNAL + 1] = { 0 };
