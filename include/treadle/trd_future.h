@@ -43,7 +43,8 @@ typedef struct trd_submit_options {
     size_t  struct_size;       /**< bytes; set by the init function */
     int32_t priority;          /**< 0; -8 .. 8: higher ones begin first */
     double  timeout_seconds;   /**< 0: none; else what has not ended so long after submission ends with TRD_E_TIMEOUT, within a step */
-    bool    refuse_when_full;  /**< false: submission waits for room in the bounded backlog; true: TRD_E_BUSY, nothing submitted */
+    /** false: submission waits for room in the bounded backlog; true: TRD_E_BUSY, or TRD_E_RANGE for more than can ever wait, and nothing is submitted */
+    bool    refuse_when_full;
     trd_done_callback on_done; /**< NULL; once per future */
     void   *on_done_context;   /**< handed to on_done */
     trd_progress_callback on_progress; /**< NULL */
@@ -58,7 +59,7 @@ TRD_API void trd_submit_options_init(trd_submit_options *options, size_t size);
  * @param options  NULL for the defaults
  * @param how      NULL for the defaults
  * @param futures  [source->n], each owned; NULL where this fails, which submits nothing. Set before room is waited for: another thread may cancel them
- * @return as trd_translator_translate() for bad arguments; TRD_E_BUSY; TRD_E_STATE when unloaded. What goes wrong later is the future's status
+ * @return as trd_translator_translate() for bad arguments; TRD_E_BUSY; TRD_E_RANGE; TRD_E_STATE when unloaded. What goes wrong later is the future's status
  */
 TRD_API trd_status trd_translator_submit(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
                                          const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures);

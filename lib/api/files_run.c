@@ -264,7 +264,8 @@ static trd_status submit_piece(run_state *s, chunk *c, int64_t n)
     const trd_status status = submit(s, c, n);
     if (status != TRD_OK) {
         trdi_bell_release(s->bell, n);
-        return status == TRD_E_BUSY ? status : fail_submission(s, c->first + c->n_submitted, status);
+        const bool too_many = status == TRD_E_BUSY || (status == TRD_E_RANGE && n > 1);
+        return too_many ? TRD_E_BUSY : fail_submission(s, c->first + c->n_submitted, status);
     }
     step_over(&c->source, c, 0, n);
     if (s->has_target) step_over(&c->target, c, 1, n);

@@ -59,6 +59,10 @@ static trd_status copy_options(trdi_workers *workers, const trd_translator_optio
     workers->first_core = o->cpu_core_offset;
     workers->max_rows = o->max_batch_rows;
     workers->n_workers = workers->n_sets * o->inter_threads;
+    if (workers->n_workers > TRDI_MAX_WORKERS) {
+        return trdi_fail(TRD_E_INVALID, "%d devices with %d workers each (inter_threads): the sum may be up to %d", (int)workers->n_sets,
+                         (int)o->inter_threads, (int)TRDI_MAX_WORKERS);
+    }
     workers->max_queued = queue_bound(o, workers->n_workers);
     workers->memory_limit = o->memory_limit;
     TRDI_TRY(read_numerics(o->numerics, &workers->numerics));

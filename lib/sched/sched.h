@@ -5,8 +5,7 @@
  * -> RUNNING (admitted by an executor) -> DONE, with a status and text; back to QUEUED when it was refused or its worker's device failed.
  * A worker is one thread: it admits jobs while its executor accepts them, then steps.
  *
- * Locks: a call's mutex, then the scheduler's, and only trdi_job_cancel() holds both; or a call's, then a watcher's. No executor function and
- * no callback runs under any.
+ * Locks: a call's mutex, then the scheduler's, and only trdi_job_cancel() holds both. No executor function and no callback runs under any.
  */
 #ifndef TRDI_SCHED_H
 #define TRDI_SCHED_H
@@ -21,26 +20,12 @@ typedef enum trdi_job_state { TRDI_JOB_NEW, TRDI_JOB_ENTERING, TRDI_JOB_QUEUED, 
 typedef struct trdi_scheduler trdi_scheduler;
 struct trdi_job;
 
-/** One who waits for any of several calls: trdi_call_watch(). Lives on the waiter's stack. */
-typedef struct trdi_watcher {
-    trdi_mutex mutex;
-    trdi_cond  woken;
-    bool       is_woken;                 /**< guarded by mutex */
-} trdi_watcher;
-
-/** A call's entry for one of its watchers. */
-typedef struct trdi_watch {
-    trdi_watcher      *watcher;
-    struct trdi_watch *next;
-} trdi_watch;
-
 /** Shared by the jobs of one call: what the calling thread waits on. */
 typedef struct trdi_call {
     trdi_mutex  mutex;         /**< guards everything below, the ended flag of its jobs, and the events of the owner */
     trdi_cond   changed;       /**< a job ended, or trdi_call_notify() */
     int64_t     n_pending;
     uint64_t    n_notified;    /**< counts trdi_call_notify() */
-    trdi_watch *watches;       /**< woken at every change */
     /**
      * NULL, or called once for each job after it is DONE and counted, on the thread that ended it, without locks. Must be short, and not call
      * the scheduler. With it the owner must keep call and job until it returns, for which it holds a reference of its own per job; without it
@@ -54,13 +39,6 @@ trd_status trdi_call_init(trdi_call *call);
 void trdi_call_destroy(trdi_call *call);
 /** Wake whoever waits on the call (an executor has put an event where the owner will look). */
 void trdi_call_notify(trdi_call *call);
-trd_status trdi_watcher_init(trdi_watcher *watcher);
-void trdi_watcher_destroy(trdi_watcher *watcher);
-/** From now on changes of the call wake the watcher. watch is the caller's until trdi_call_unwatch(). */
-void trdi_call_watch(trdi_call *call, trdi_watch *watch, trdi_watcher *watcher);
-void trdi_call_unwatch(trdi_call *call, trdi_watch *watch);
-/** Sleep until a watched call changed since the last return. @param deadline_ns  of trdi_now_ns(); 0 = none. @return false at the deadline */
-bool trdi_watcher_wait(trdi_watcher *watcher, int64_t deadline_ns);
 
 /** Priorities of jobs: higher ones are taken first. */
 enum { TRDI_MIN_PRIORITY = -8, TRDI_MAX_PRIORITY = 8 };
@@ -75,7 +53,7 @@ typedef struct trdi_job {
     struct {
         struct trdi_job *child, *next, *previous;
     } heap;                    /**< private: among the deadlines of waiting jobs */
-    struct trdi_submission *submission; /**< private: the thread that waits for its room, while ENTERING */
+    struct trdi_entrance *entrance; /**< private: the thread that waits for its room, while ENTERING */
     trdi_scheduler *scheduler; /**< private; guarded by the call's mutex; NULL before submission and once DONE */
     uint64_t        sequence;  /**< private: place in the order of submission */
     int64_t         submitted_ns, admitted_ns; /**< private to the scheduler: when, by trdi_now_ns() */
@@ -158,9 +136,9 @@ typedef enum trdi_when_full { TRDI_WHEN_FULL_BLOCK, TRDI_WHEN_FULL_REFUSE } trdi
  * Put n jobs into the backlog, in order; blocks while it is full, or refuses them all. jobs[i]->call->n_pending grows by one each, before the
  * first of them can run. A job cancelled before it found room ends with TRD_E_CANCELLED. Never waits for a computing worker but for room.
  *
- * @return TRD_OK; TRD_E_INVALID for a priority out of range, TRD_E_STATE when the scheduler is being destroyed, TRD_E_BUSY when refused, TRD_E_DEVICE
- *         when every worker's device has failed (with the reason), TRD_E_MEMORY when there are deadlines and no thread can be started to watch
- *         them: no job was touched
+ * @return TRD_OK; TRD_E_INVALID for a priority out of range, TRD_E_STATE when the scheduler is being destroyed, TRD_E_BUSY when refused,
+ *         TRD_E_RANGE when they always would be, as more than may ever wait, TRD_E_DEVICE when every worker's device has failed (with the
+ *         reason), TRD_E_MEMORY when there are deadlines and no thread can be started to watch them: no job was touched
  */
 trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_when_full when_full);
 /** Ask for the job's end: waiting jobs end at once with TRD_E_CANCELLED, running ones within a step. Any thread, any state, the scheduler gone too. */

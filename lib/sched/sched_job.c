@@ -102,9 +102,9 @@ static bool is_full(const trdi_scheduler *scheduler)
 static void leave_entrance(trdi_scheduler *scheduler, trdi_job *job)
 {
     trdi_backlog_remove(&scheduler->entering, job);
-    trdi_submission *const submission = job->submission;
-    job->submission = NULL;
-    if (--submission->n_entering == 0) trdi_cond_broadcast(&scheduler->space);
+    trdi_entrance *const entrance = job->entrance;
+    job->entrance = NULL;
+    if (--entrance->n_entering == 0) trdi_cond_broadcast(&scheduler->space);
 }
 
 void trdi_let_in_locked(trdi_scheduler *scheduler)
@@ -165,7 +165,7 @@ bool trdi_job_is_expired(const trdi_job *job)
 }
 
 /* One job gets in line; or it ends, as it was cancelled before, is too late, or all workers have retired meanwhile. */
-static void line_up(trdi_scheduler *scheduler, trdi_job *job, trdi_submission *submission, trdi_ended *ended)
+static void line_up(trdi_scheduler *scheduler, trdi_job *job, trdi_entrance *entrance, trdi_ended *ended)
 {
     scheduler->cost_unfinished += trdi_job_cost(job);
     if (trdi_job_is_cancelled(job)) {
@@ -177,8 +177,8 @@ static void line_up(trdi_scheduler *scheduler, trdi_job *job, trdi_submission *s
     } else {
         job->sequence = scheduler->n_sequenced++;
         job->state = TRDI_JOB_ENTERING;
-        job->submission = submission;
-        submission->n_entering++;
+        job->entrance = entrance;
+        entrance->n_entering++;
         trdi_backlog_append(&scheduler->entering, job);
         watch_deadline(scheduler, job);
     }
@@ -187,21 +187,21 @@ static void line_up(trdi_scheduler *scheduler, trdi_job *job, trdi_submission *s
 /* Jobs that find room together come into the backlog together: a worker meets all of them. The others are let in by who makes room. */
 static void enqueue(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n)
 {
-    trdi_submission submission = { .n_entering = 0 };
+    trdi_entrance entrance = { .n_entering = 0 };
     trdi_ended ended = { .first = NULL };
     trdi_mutex_lock(&scheduler->mutex);
-    for (size_t i = 0; i < n; i++) line_up(scheduler, jobs[i], &submission, &ended);
+    for (size_t i = 0; i < n; i++) line_up(scheduler, jobs[i], &entrance, &ended);
     trdi_let_in_locked(scheduler);
     if (ended.first != NULL) {
         trdi_mutex_unlock(&scheduler->mutex);
         trdi_publish_ended(&ended);
         trdi_mutex_lock(&scheduler->mutex);
     }
-    while (submission.n_entering > 0) trdi_cond_wait(&scheduler->space, &scheduler->mutex);
+    while (entrance.n_entering > 0) trdi_cond_wait(&scheduler->space, &scheduler->mutex);
     trdi_mutex_unlock(&scheduler->mutex);
 }
 
-/* Is there a reason not to take n jobs? The text is set without the lock. */
+/* Is there a reason not to take n jobs? BUSY passes, RANGE does not. The text is set without the lock. */
 static trd_status refuse(trdi_scheduler *scheduler, size_t n, trdi_when_full when_full, int64_t *waiting, char *reason)
 {
     if (scheduler->closing) return TRD_E_STATE;
@@ -211,7 +211,9 @@ static trd_status refuse(trdi_scheduler *scheduler, size_t n, trdi_when_full whe
     }
     const int64_t limit = scheduler->setup.max_queued;
     *waiting = scheduler->backlog.n + scheduler->n_offered + scheduler->entering.n;
-    return when_full == TRDI_WHEN_FULL_REFUSE && limit > 0 && *waiting + (int64_t)n > limit ? TRD_E_BUSY : TRD_OK;
+    if (when_full != TRDI_WHEN_FULL_REFUSE || limit == 0) return TRD_OK;
+    if ((int64_t)n > limit) return TRD_E_RANGE;
+    return *waiting + (int64_t)n > limit ? TRD_E_BUSY : TRD_OK;
 }
 
 static trd_status enter_submit(trdi_scheduler *scheduler, size_t n, trdi_when_full when_full)
@@ -228,6 +230,7 @@ static trd_status enter_submit(trdi_scheduler *scheduler, size_t n, trdi_when_fu
     trdi_mutex_unlock(&scheduler->mutex);
     if (status == TRD_E_STATE) return trdi_fail(status, "%zu jobs submitted to workers that are being stopped", n);
     if (status == TRD_E_DEVICE) return trdi_fail(status, "no worker is left: %s", reason);
+    if (status == TRD_E_RANGE) return trdi_fail(status, "%zu jobs are more than the %lld that may ever wait", n, (long long)scheduler->setup.max_queued);
     if (status == TRD_E_BUSY) {
         return trdi_fail(status, "no room for %zu jobs: %lld of %lld wait already", n, (long long)waiting, (long long)scheduler->setup.max_queued);
     }
@@ -306,7 +309,7 @@ void trdi_job_cancel(trdi_job *job)
     }
     if (waited) {
         set_result(job, TRD_E_CANCELLED, trdi_cancelled_text);
-            publish_locked(job);
+        publish_locked(job);
     }
     void (*const ended)(trdi_call *, trdi_job *) = waited ? call->ended : NULL;
     trdi_mutex_unlock(&call->mutex);

@@ -17,9 +17,9 @@
 #include "sched/speed.h"
 
 /** A thread in trdi_scheduler_submit(), on its stack. */
-typedef struct trdi_submission {
+typedef struct trdi_entrance {
     int64_t n_entering;        /**< of its jobs; guarded by the scheduler's mutex */
-} trdi_submission;
+} trdi_entrance;
 
 /** One thread and its executor. */
 typedef struct trdi_worker {

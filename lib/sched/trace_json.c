@@ -19,7 +19,10 @@ typedef struct writer {
 static void put(writer *w, json_t *event)
 {
     if (event == NULL) w->good = false;
-    if (!w->good) return;
+    if (!w->good) {
+        json_decref(event);
+        return;
+    }
     (void)fputs(w->began ? ",\n" : "\n", w->stream);
     w->began = true;
     if (json_dumpf(event, w->stream, JSON_COMPACT | JSON_REAL_PRECISION(15)) != 0 && !ferror(w->stream)) w->good = false;

@@ -197,7 +197,7 @@ static request *submit(random_state *random)
     }
     const trd_status status = r->kind == SCORE ? trd_translator_submit_score(translator, &source, &source, NULL, &how, r->futures)
                                                : trd_translator_submit(translator, &source, NULL, &o, &how, r->futures);
-    if (status == TRD_E_BUSY && how.refuse_when_full) {
+    if ((status == TRD_E_BUSY || status == TRD_E_RANGE) && how.refuse_when_full) {
         atomic_fetch_add(&n_refused, 1);
         free(r);
         return NULL;

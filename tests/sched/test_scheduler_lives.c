@@ -158,7 +158,7 @@ static void test_far_deadline(void)
 /* A bound that refuses. */
 static void test_busy(void)
 {
-    sleepy_job held = { .n_steps = 1, .gated = true }, jobs[3] = { { .n_steps = 1 }, { .n_steps = 1 }, { .n_steps = 1 } };
+    sleepy_job held = { .n_steps = 1, .gated = true }, more = { .n_steps = 1 }, jobs[3] = { { .n_steps = 1 }, { .n_steps = 1 }, { .n_steps = 1 } };
     trdi_call call;
     CHECK_OK(trdi_call_init(&call));
     sleepy_plan plan = { .capacity = 1, .step_us = 100, .fail_open = -1 };
@@ -166,15 +166,18 @@ static void test_busy(void)
     CHECK_OK(submit(scheduler, &call, &held));
     await_running(scheduler, 1);
     trdi_job *list[3];
+    more.job.call = &call;
     for (int i = 0; i < 3; i++) {
         jobs[i].job.call = &call;
         list[i] = &jobs[i].job;
     }
-    CHECK_FAILS(trdi_scheduler_submit(scheduler, list, 3, TRDI_WHEN_FULL_REFUSE), TRD_E_BUSY, "no room for 3 jobs: 0 of 2 wait already");
+    CHECK_FAILS(trdi_scheduler_submit(scheduler, list, 3, TRDI_WHEN_FULL_REFUSE), TRD_E_RANGE, "3 jobs are more than the 2 that may ever wait");
     CHECK_OK(trdi_scheduler_submit(scheduler, list, 2, TRDI_WHEN_FULL_REFUSE));
     CHECK_FAILS(trdi_scheduler_submit(scheduler, list + 2, 1, TRDI_WHEN_FULL_REFUSE), TRD_E_BUSY, "no room for 1 jobs: 2 of 2 wait already");
     CHECK_INT(jobs[2].job.state, TRDI_JOB_NEW);
     trdi_job_cancel(list[1]);
+    trdi_job *const two[] = { &jobs[2].job, &more.job };
+    CHECK_FAILS(trdi_scheduler_submit(scheduler, two, 2, TRDI_WHEN_FULL_REFUSE), TRD_E_BUSY, "no room for 2 jobs: 1 of 2 wait already");
     CHECK_OK(trdi_scheduler_submit(scheduler, list + 2, 1, TRDI_WHEN_FULL_REFUSE));
     atomic_store(&held.gate_open, true);
     CHECK(trdi_call_wait(&call, NULL));

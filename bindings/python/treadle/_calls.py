@@ -107,7 +107,7 @@ class Call:
         except BaseException:  # an interruption, before or after the submission
             self._settle(futures)
             raise
-        if status != lib.TRD_E_BUSY:
+        if status not in (lib.TRD_E_BUSY, lib.TRD_E_RANGE):
             return status, message
         how.refuse_when_full = False
         if _is_main_thread():
