@@ -140,6 +140,10 @@ static void test_refused(trd_translator *t)
     for (int i = 0; i < 64; i++) strcat(many, ",cpu");
     o.device = many;
     refused(o, TRD_E_RANGE, "more than 64 devices");
+    o.device = "cpu,cpu";
+    o.inter_threads = 1024;
+    refused(o, TRD_E_INVALID, "2 devices with 1024 workers each (inter_threads): the sum may be up to 1024");
+    o.inter_threads = 1;
     o.device = "cpu";
     static const char *const types[] = { "int9", "cpu:int9", "cpu", "", "float32,", "opencl:float32:" };
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
