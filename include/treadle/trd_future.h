@@ -20,7 +20,8 @@ typedef struct trd_future trd_future;
 
 /**
  * The future is done. Runs on the library's notifier thread, never on a worker, one callback at a time, after trd_future_is_done() has become
- * true. May call the library, and release the future; must not wait for other futures for long: callbacks queue up behind it.
+ * true. May call the library, and release the future; must not wait for other futures for long, nor submit to a full backlog without
+ * refuse_when_full: callbacks queue up behind it. Destroying a translator does not wait for callbacks: a context may go when on_done came for every future.
  */
 typedef void (*trd_done_callback)(void *context, trd_future *future);
 
@@ -76,7 +77,7 @@ TRD_API trd_status trd_translator_submit_score(trd_translator *translator, const
 TRD_API trd_status trd_future_wait(trd_future *future, double timeout_seconds);
 /** Wait until all are done. NULL entries are done. */
 TRD_API trd_status trd_future_wait_all(trd_future *const *futures, int64_t n, double timeout_seconds);
-/** Wait until one is done. @param which  its index, the first if several are; NULL entries are passed over. TRD_E_INVALID when there is none */
+/** Wait until one is done. Looks at each of them: for thousands on_done is the better way. @param which  its index, the first if several are; NULL entries are passed over. TRD_E_INVALID when there is none */
 TRD_API trd_status trd_future_wait_any(trd_future *const *futures, int64_t n, double timeout_seconds, int64_t *which);
 /** Is it done, however it ended? */
 TRD_API bool trd_future_is_done(trd_future *future);
@@ -93,7 +94,7 @@ TRD_API const char *trd_future_error(trd_future *future);
 TRD_API trd_status trd_future_result(trd_future *future, const trd_result **out);
 /**
  * Ask for the end: what waits ends at once with TRD_E_CANCELLED, what runs within one step. Done futures stay as they are. Tokens that were chosen
- * before the end are still reported.
+ * but not reported when the work ended are not reported any more; nor are they when its time is over.
  * Where several examples share random draws (TRD_RNG_MT19937) they end together.
  */
 TRD_API void trd_future_cancel(trd_future *future);

@@ -42,6 +42,7 @@ struct trd_future {
     int64_t          n_source;       /* the caller's tokens */
     const char     **texts;          /* [n_source] of these, where unknown tokens are replaced; the results' */
     int64_t          n_idle;         /* tokens of the result if there is nothing to run */
+    atomic_bool      silent;         /* its job was cancelled or expired: what was chosen and not reported is not */
     atomic_bool      done;           /* settled; set under the call's mutex */
     trdi_wait       *waits;          /* guarded by the call's mutex, as what follows */
     trd_future      *next;           /* in the submission's list of ended or of settled ones */

@@ -92,8 +92,10 @@ static trd_future *future_of(trdi_submission *s, const trdi_decode_job *job, int
 static bool note_end_locked(trdi_submission *s, trdi_decode_job *job, bool *releases)
 {
     bool pokes = false;
+    const bool silent = job->base.status == TRD_E_CANCELLED || job->base.status == TRD_E_TIMEOUT;
     for (int64_t i = 0; i < job->n_examples; i++) {
         trd_future *future = future_of(s, job, i);
+        atomic_store(&future->silent, silent);
         if (s->on_step != NULL) append(&s->ended, future);
         else pokes = settle_locked(future) || pokes;
         *releases = *releases || future->released;
@@ -132,6 +134,7 @@ static void note_tokens(trdi_call *call)
 static void report_event(trdi_submission *s, const trdi_event *event)
 {
     const trd_future *future = &s->futures[event->example];
+    if (atomic_load(&future->silent)) return;   /* slow callbacks must not make its end wait */
     atomic_llong *stop = &future->example->stop_after[event->hypothesis];
     if (atomic_load(stop) >= 0) return;   /* chosen before the engine saw the stop: the result will not hold it */
     const char *token = trdi_vocabulary_token(s->results->model->target, event->token, NULL);

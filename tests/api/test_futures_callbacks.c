@@ -358,6 +358,35 @@ static void test_cancelled_by_a_token(void)
     trd_future_release(future);
 }
 
+static atomic_int n_told;
+
+/* A slow one: many tokens are chosen meanwhile. */
+static bool cancel_slowly(void *context, const trd_step_result *step)
+{
+    static const struct timespec a_while = { .tv_nsec = 50000000 };
+    (void)nanosleep(&a_while, NULL);
+    if (atomic_fetch_add(&n_told, 1) == 0) (void)cancel_itself(context, step);
+    return false;
+}
+
+/* What was chosen before the end is not told after it: slow callbacks would hold the end up. */
+static void test_silence_after_a_cancel(void)
+{
+    trd_decoding_options o = endless();
+    trd_future *future = NULL;
+    o.beam_size = 1;
+    o.on_step = cancel_slowly;
+    o.on_step_context = &future;
+    atomic_store(&n_told, 0);
+    trdi_mutex_lock(&seen.mutex);
+    future = submit_one(&o, NULL);
+    trdi_mutex_unlock(&seen.mutex);
+    CHECK_OK(trd_future_wait(future, -1));
+    CHECK_FAILS(trd_future_status(future), TRD_E_CANCELLED, "cancelled");
+    CHECK(atomic_load(&n_told) <= 20);   /* a second's worth, for the worker to see the cancel */
+    trd_future_release(future);
+}
+
 static void test_deadlines(void)
 {
     trd_submit_options how = watching();
@@ -412,6 +441,7 @@ int main(void)
     test_progress_in_between();
     test_calling_back_in();
     test_cancelled_by_a_token();
+    test_silence_after_a_cancel();
     test_deadlines();
     test_destroyed_by_a_callback();
     return 0;
