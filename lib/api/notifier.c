@@ -21,7 +21,8 @@ static struct {
     notice_list ready, later;
 } notifier = { .mutex = TRDI_MUTEX_INIT };
 
-static TRDI_THREAD_LOCAL bool is_here;
+/* In its thread: 1 + the generation of forks it belongs to. A child forked there has that thread as its only one, and no notifier. */
+static TRDI_THREAD_LOCAL long long here;
 
 /* In a child of fork() nothing runs, nothing is to be run, and nobody holds the mutex, whatever it looks like. */
 static void lock(void)
@@ -107,7 +108,7 @@ static void run_notice(trdi_notice *notice)
 static void *notifier_main(void *argument)
 {
     (void)argument;
-    is_here = true;
+    here = 1 + (long long)trdi_fork_generation();
     lock();
     const uint64_t number = notifier.n_started;
     for (trdi_notice *notice = next_notice(number); notice != NULL; notice = next_notice(number)) {
@@ -161,12 +162,12 @@ void trdi_notifier_poke(trdi_notice *notice)
     trdi_mutex_unlock(&notifier.mutex);
 }
 
-bool trdi_notifier_is_here(void) { return is_here; }
+bool trdi_notifier_is_here(void) { return here == 1 + (long long)trdi_fork_generation(); }
 
 void trdi_notifier_stop(int64_t timeout_ns)
 {
     lock();
-    const bool waits = notifier.runs && !is_here;
+    const bool waits = notifier.runs && !trdi_notifier_is_here();
     notifier.ending = notifier.runs;
     if (waits) {
         const int64_t deadline_ns = trdi_now_ns() + timeout_ns;
@@ -175,6 +176,7 @@ void trdi_notifier_stop(int64_t timeout_ns)
     }
     const bool over = waits && !notifier.runs;
     if (over) notifier.ending = false;
+    const trdi_thread thread = notifier.thread;
     trdi_mutex_unlock(&notifier.mutex);
-    if (over) trdi_thread_join(notifier.thread);
+    if (over) trdi_thread_join(thread);
 }

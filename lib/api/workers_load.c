@@ -20,13 +20,16 @@ static void log_note(const trdi_workers *workers, const trdi_worker_device *devi
     if (device->note[0] != '\0') trdi_log(by_name ? TRD_LOG_INFO : TRD_LOG_WARNING, "model '%s': %s", workers->model->name, device->note);
 }
 
+/* Others may read these while the model is loaded again: what a model and a device decide is written once. */
 static void keep_facts(trdi_workers *workers, trdi_worker_device *device, const trdi_network_info *info)
 {
-    device->compute_type = info->compute_type;
-    device->from_cache = info->weights_from_cache;
-    const size_t length = strlen(info->compute_type_note);
-    memcpy(device->note, info->compute_type_note, length < sizeof device->note ? length + 1 : 0);
-    workers->vocabulary = info->vocabulary;
+    atomic_store(&device->from_cache, info->weights_from_cache);
+    if (device->compute_type == NULL) {
+        const size_t length = strlen(info->compute_type_note);
+        memcpy(device->note, info->compute_type_note, length < sizeof device->note ? length + 1 : 0);
+        device->compute_type = info->compute_type;
+        workers->vocabulary = info->vocabulary;
+    }
     trdi_log(TRD_LOG_INFO, "model '%s' on %s (%s), %s, %d x %d threads", workers->model->name, device->device->facts.id,
              device->device->facts.name, device->compute_type, (int)(device->n_sets * workers->inter_threads), (int)workers->n_threads);
     log_note(workers, device);

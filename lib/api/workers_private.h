@@ -7,13 +7,13 @@
 #include "device/memory_budget.h"
 #include "sched/policy.h"
 
-/** One of the devices that the selector named, each once. Constant, but that facts are of the last loading. */
+/** One of the devices that the selector named, each once. Constant once loaded, but for what says otherwise. */
 typedef struct trdi_worker_device {
     trdi_device *device;            /**< in use while loaded */
     char        *requested;         /**< compute type asked for it, owned; NULL = "default" */
     const char  *compute_type;      /**< in effect; static */
     char         note[128];         /**< why it differs from the stored one */
-    bool         from_cache;        /**< the prepared weights were mapped */
+    atomic_bool  from_cache;        /**< the prepared weights were mapped, when last loaded */
     int32_t      n_sets;            /**< how often it was named: so many times inter_threads workers */
     size_t       weight_bytes;
     trdi_memory_budget budget;      /**< of all its engines and the weights; valid with has_budget */

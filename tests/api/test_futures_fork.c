@@ -89,6 +89,40 @@ static void fork_once(trd_future **futures, trd_future *slow)
     CHECK_INT(WEXITSTATUS(status), 0);
 }
 
+/* The child's only thread is the one that called back: it may wait as any other. */
+static void fork_in_callback(void *context, trd_future *future)
+{
+    (void)future;
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        if (UNDER_ADDRESS_SANITIZER) _exit(0);
+        trd_future *own[N];
+        submit(own);
+        CHECK_OK(trd_future_wait_all(own, N, -1));
+        _exit(0);
+    }
+    int status;
+    CHECK_INT(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status));
+    CHECK_INT(WEXITSTATUS(status), 0);
+    atomic_fetch_add((atomic_llong *)context, 1);
+}
+
+static void test_fork_in_callback(void)
+{
+    atomic_llong n_forked;
+    atomic_init(&n_forked, 0);
+    trd_submit_options how;
+    trd_submit_options_init(&how, sizeof how);
+    how.on_done = fork_in_callback;
+    how.on_done_context = &n_forked;
+    trd_future *futures[N];
+    CHECK_OK(trd_translator_submit(translator, &batch.sequences, NULL, NULL, &how, futures));
+    while (atomic_load(&n_forked) < N) (void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    for (int i = 0; i < N; i++) trd_future_release(futures[i]);
+}
+
 int main(void)
 {
     if (UNDER_THREAD_SANITIZER) SKIP("the thread sanitizer does not start threads in a child of a process with threads");
@@ -121,6 +155,7 @@ int main(void)
     }
     atomic_store(&stop, true);
     for (int i = 0; i < N_THREADS; i++) trdi_thread_join(threads[i]);
+    test_fork_in_callback();
     trd_translator_destroy(translator);
     return 0;
 }
