@@ -14,21 +14,14 @@ static bool is_input(const struct stat *about, const trdi_lines *input)
            other.st_ino == about->st_ino;
 }
 
-/* Names of descriptors and devices stand for what is open there already. */
-static bool names_device(const char *path)
-{
-    return strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
-}
-
 static trd_status open_path(trdi_file_output *output, const char *path, const trdi_lines *const *inputs, int n_inputs)
 {
     struct stat about;
-    const bool exists = stat(path, &about) == 0;
-    const bool regular = exists && S_ISREG(about.st_mode);
+    const bool regular = stat(path, &about) == 0 && S_ISREG(about.st_mode);
     for (int i = 0; i < n_inputs && regular; i++) {
         if (is_input(&about, inputs[i])) return trdi_fail(TRD_E_INVALID, "%s is both input and output", path);
     }
-    output->is_aside = (!exists || regular) && !names_device(path);
+    output->is_aside = trdi_file_replaceable(path);
     if (output->is_aside) {
         if (regular && access(path, W_OK) != 0) return trdi_fail(TRD_E_IO, "cannot open %s for writing: %s", path, strerror(errno));
         TRDI_TRY(trdi_atomic_file_open_like(path, &output->aside));

@@ -249,6 +249,24 @@ trd_status trdi_atomic_file_open_like(const char *path, trdi_atomic_file *file)
     return TRD_OK;
 }
 
+static bool names_descriptor(const char *path)
+{
+    static const char *const folders[] = { "/dev/fd/", "/proc/" }, *const names[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
+    for (int i = 0; i < 2; i++) {
+        if (strncmp(path, folders[i], strlen(folders[i])) == 0) return true;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(path, names[i]) == 0) return true;
+    }
+    return false;
+}
+
+bool trdi_file_replaceable(const char *path)
+{
+    struct stat facts;
+    return (stat(path, &facts) != 0 || S_ISREG(facts.st_mode)) && !names_descriptor(path);
+}
+
 static bool flush_to_disk(FILE *stream)
 {
     if (fflush(stream) != 0 || ferror(stream)) return false;

@@ -48,6 +48,11 @@ trd_status trdi_atomic_file_open(const char *path, trdi_atomic_file *file);
  * is replaced.
  */
 trd_status trdi_atomic_file_open_like(const char *path, trdi_atomic_file *file);
+/**
+ * May a new file take the place of what is at the path? Where nothing or a regular file is; not for names of descriptors ("/dev/stdout"): they stand
+ * for what is open.
+ */
+bool trdi_file_replaceable(const char *path);
 /** Flush to disk and rename onto path; on failure the temporary file is removed. Closes either way. */
 trd_status trdi_atomic_file_commit(trdi_atomic_file *file);
 /** Close and remove the temporary file. Does nothing on a zeroed struct. */

@@ -23,16 +23,35 @@ static trd_status write_stdout(const trdi_trace_picture *picture)
     return TRD_OK;
 }
 
+/* What the stream does not take is found by who closes it. @return false: out of memory */
+static bool write_picture(const trdi_trace_picture *picture, bool svg, FILE *stream)
+{
+    if (!svg) return trdi_trace_write_json(picture, stream);
+    trdi_text text = { .data = NULL };
+    const bool made = trdi_trace_write_svg(picture, &text);
+    if (made) (void)fwrite(text.data, 1, text.length, stream);
+    trdi_text_free(&text);
+    return made;
+}
+
+/* A pipe or a device. */
+static trd_status write_in_place(const trdi_trace_picture *picture, const char *path)
+{
+    FILE *const stream = fopen(path, "wb");
+    if (stream == NULL) return trdi_fail(TRD_E_IO, "cannot open %s for writing: %s", path, strerror(errno));
+    const bool made = write_picture(picture, is_svg(path), stream);
+    errno = 0;
+    const bool failed = ferror(stream) != 0, closed = fclose(stream) == 0;
+    if (!made) return no_memory(path);
+    return closed && !failed ? TRD_OK : trdi_fail(TRD_E_IO, "cannot write %s: %s", path, strerror(errno != 0 ? errno : EIO));
+}
+
 static trd_status write_file(const trdi_trace_picture *picture, const char *path)
 {
+    if (!trdi_file_replaceable(path)) return write_in_place(picture, path);
     trdi_atomic_file file;
-    TRDI_TRY(trdi_atomic_file_open(path, &file));
-    trdi_text text = { .data = NULL };
-    const bool svg = is_svg(path);
-    const bool made = svg ? trdi_trace_write_svg(picture, &text) : trdi_trace_write_json(picture, file.stream);
-    /* What the stream does not take is found by the commit. */
-    if (made && svg) (void)fwrite(text.data, 1, text.length, file.stream);
-    trdi_text_free(&text);
+    TRDI_TRY(trdi_atomic_file_open_like(path, &file));
+    const bool made = write_picture(picture, is_svg(path), file.stream);
     if (made) return trdi_atomic_file_commit(&file);
     trdi_atomic_file_abandon(&file);
     return no_memory(path);

@@ -355,6 +355,49 @@ static void test_failures(void)
     check_failure(&files, TRD_E_UNSUPPORTED, "source, line 8: No position encodings");
 }
 
+/* A folder under /dev is one like others: what is there stays until the new file is whole. */
+static void test_shared_memory(void)
+{
+    char path[] = "/dev/shm/treadle-test-files-XXXXXX";
+    const int descriptor = mkstemp(path);
+    if (descriptor < 0) return;
+    CHECK_INT(write(descriptor, "old", 3), 3);
+    write_words("source", 60);
+    write_words("short", 50);
+    const trd_decoding_options greedy = files_greedy();
+    trd_file_options files = files_options("source", "short", path);
+    files.read_batch_size = 1;
+    CHECK_FAILS(trd_translator_translate_file(translator, &files, &greedy, NULL), TRD_E_INVALID, "short ends after 50");
+    char text[8] = "";
+    CHECK_INT(pread(descriptor, text, sizeof text, 0), 3);
+    CHECK_STRING(text, "old");
+    struct stat now;
+    CHECK(stat(path, &now) == 0 && now.st_size == 3);
+
+    files = files_options("source", NULL, path);
+    CHECK_OK(trd_translator_translate_file(translator, &files, &greedy, NULL));
+    CHECK(stat(path, &now) == 0 && now.st_size > 3 && (now.st_mode & 0777) == 0600);
+    CHECK_INT(close(descriptor), 0);
+    CHECK_INT(unlink(path), 0);
+}
+
+/* A new output has the usual mode, one that replaces another has that one's. */
+static void test_modes(void)
+{
+    write_words("source", 3);
+    (void)unlink(in_folder("out"));
+    const trd_decoding_options greedy = files_greedy();
+    const trd_file_options files = files_options("source", NULL, "out");
+    struct stat now;
+    const mode_t mask = umask(027);
+    CHECK_OK(trd_translator_translate_file(translator, &files, &greedy, NULL));
+    CHECK(stat(in_folder("out"), &now) == 0 && (now.st_mode & 07777) == 0640);
+    CHECK_INT(chmod(in_folder("out"), 0606), 0);
+    CHECK_OK(trd_translator_translate_file(translator, &files, &greedy, NULL));
+    CHECK(stat(in_folder("out"), &now) == 0 && (now.st_mode & 07777) == 0606);
+    (void)umask(mask);
+}
+
 static void test_full_disk(void)
 {
     write_words("source", 2000);
@@ -544,6 +587,8 @@ int main(void)
     test_callbacks();
     test_arguments();
     test_failures();
+    test_shared_memory();
+    test_modes();
     test_full_disk();
     test_stop();
     test_stop_while_waiting_for_input();

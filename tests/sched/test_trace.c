@@ -3,6 +3,7 @@
  * writes trace.json and trace.svg into that folder, for test_trace_files.py.
  */
 #include <jansson.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,6 +61,20 @@ static void test_bad(void)
     CHECK_FAILS(trd_trace_write(""), TRD_E_INVALID, "empty");
     CHECK_FAILS(trd_trace_write(path_of("no/such/x.json")), TRD_E_IO, "no/such/x.json");
     CHECK_FAILS(trd_trace_write(path_of("no/such/x.svg")), TRD_E_IO, "no/such/x.svg");
+}
+
+/* Others may read a trace as they may any new file; a device is written to and stays what it is. */
+static void test_places(void)
+{
+    const mode_t mask = umask(027);
+    struct stat now;
+    CHECK_OK(trd_trace_write(path_of("mode.json")));
+    CHECK(stat(path_of("mode.json"), &now) == 0 && (now.st_mode & 07777) == 0640);
+    CHECK_INT(unlink(path_of("mode.json")), 0);
+    (void)umask(mask);
+    CHECK_OK(trd_trace_write("/dev/null"));
+    CHECK(stat("/dev/null", &now) == 0 && S_ISCHR(now.st_mode));
+    if (access("/dev/full", W_OK) == 0) CHECK_FAILS(trd_trace_write("/dev/full"), TRD_E_IO, "cannot write /dev/full: No space left");
 }
 
 static json_t *written(const char *name)
@@ -362,6 +377,7 @@ int main(int argc, char **argv)
     CHECK(mkdtemp(folder) != NULL);
     test_never_started();
     test_bad();
+    test_places();
     test_bound();
     test_stop();
     test_json();
