@@ -9,6 +9,9 @@
 
 #include "sched/backlog.h"
 
+/** Turns that a worker may be ahead of one that is inside of a step: without them all would wait for it, each with few jobs at once. */
+#define TURNS_AHEAD 16
+
 /** Jobs at once that a worker gets whose speed nobody knows, beside workers of other kinds. */
 #define CAUTIOUS_JOBS 4
 
@@ -77,12 +80,13 @@ static bool take_for_latency(const trdi_policy_view *view, int32_t worker, const
 static bool take_in_turn(const trdi_policy_view *view, int32_t worker, const trdi_job *job)
 {
     (void)job;
-    int32_t n_usable = 0, place = 0;
+    const int64_t own = view->workers[worker].n_turns;
     for (int32_t i = 0; i < view->n_workers; i++) {
-        if (i == worker) place = n_usable;
-        n_usable += !view->workers[i].retired;
+        const trdi_worker_view *const other = &view->workers[i];
+        if (other->retired || other->full) continue;
+        if (own > other->n_turns + (other->n_running > 0 ? TURNS_AHEAD : 0)) return false;
     }
-    return n_usable > 0 && view->n_taken % n_usable == place;
+    return true;
 }
 
 const trdi_policy trdi_policies[] = {

@@ -15,12 +15,13 @@ typedef struct trdi_worker_view {
     double  speed;             /**< cost per second; 0 = not known yet */
     double  latency;           /**< seconds from admission to end of a job per unit of its cost, of late; 0 = not known yet */
     bool    retired;           /**< takes no jobs: its device has failed, for good or for now */
+    bool    full;              /**< it had no room for a job, and none of its jobs has ended since */
+    int64_t n_turns;           /**< jobs that it took; less than those of all others, who are not full, only as far as it left them some */
 } trdi_worker_view;
 
 typedef struct trdi_policy_view {
     int64_t n_queued, cost_queued;      /**< the backlog, the job in question included */
     int64_t n_unfinished, cost_unfinished;
-    int64_t n_taken;                    /**< jobs ever taken */
     int32_t n_workers;
     const trdi_worker_view *workers;    /**< [n_workers] */
 } trdi_policy_view;

@@ -81,7 +81,8 @@ void trdi_job_finish_locked(trdi_scheduler *scheduler, trdi_job *job, trd_status
     scheduler->cost_unfinished -= trdi_job_cost(job);
     count_end(&scheduler->counters, status);
     /* Idle workers that left a job to others think again; and the last end of all lets workers stop. */
-    if (scheduler->n_idle > 0 && (scheduler->backlog.n > 0 || trdi_is_over_locked(scheduler))) trdi_cond_broadcast(&scheduler->work);
+    trdi_wake_for_jobs_locked(scheduler);
+    if (trdi_is_over_locked(scheduler)) trdi_wake_all_locked(scheduler);
 }
 
 void trdi_job_end_locked(trdi_scheduler *scheduler, trdi_job *job, trd_status status, const char *text, trdi_ended *ended)
@@ -104,7 +105,7 @@ static void leave_entrance(trdi_scheduler *scheduler, trdi_job *job)
     trdi_backlog_remove(&scheduler->entering, job);
     trdi_entrance *const entrance = job->entrance;
     job->entrance = NULL;
-    if (--entrance->n_entering == 0) trdi_cond_broadcast(&scheduler->space);
+    if (--entrance->n_entering == 0) trdi_cond_signal(&entrance->entered);
 }
 
 void trdi_let_in_locked(trdi_scheduler *scheduler)
@@ -116,7 +117,7 @@ void trdi_let_in_locked(trdi_scheduler *scheduler)
         job->state = TRDI_JOB_QUEUED;
         trdi_backlog_append(&scheduler->backlog, job);
     }
-    if (n > 0 && scheduler->n_idle > 0) trdi_cond_broadcast(&scheduler->work);
+    if (n > 0) trdi_wake_for_jobs_locked(scheduler);
 }
 
 /* The timer must know of a deadline that comes before the others. */
@@ -140,7 +141,7 @@ void trdi_job_wait_again_locked(trdi_scheduler *scheduler, trdi_job *job)
     job->admitted_ns = 0;
     trdi_backlog_put_back(&scheduler->backlog, job);
     watch_deadline(scheduler, job);
-    if (scheduler->n_idle > 0) trdi_cond_broadcast(&scheduler->work);
+    trdi_wake_for_jobs_locked(scheduler);
 }
 
 void trdi_end_waiting_locked(trdi_scheduler *scheduler, trd_status status, const char *text, trdi_ended *ended)
@@ -185,19 +186,18 @@ static void line_up(trdi_scheduler *scheduler, trdi_job *job, trdi_entrance *ent
 }
 
 /* Jobs that find room together come into the backlog together: a worker meets all of them. The others are let in by who makes room. */
-static void enqueue(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n)
+static void enqueue(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_entrance *entrance)
 {
-    trdi_entrance entrance = { .n_entering = 0 };
     trdi_ended ended = { .first = NULL };
     trdi_mutex_lock(&scheduler->mutex);
-    for (size_t i = 0; i < n; i++) line_up(scheduler, jobs[i], &entrance, &ended);
+    for (size_t i = 0; i < n; i++) line_up(scheduler, jobs[i], entrance, &ended);
     trdi_let_in_locked(scheduler);
     if (ended.first != NULL) {
         trdi_mutex_unlock(&scheduler->mutex);
         trdi_publish_ended(&ended);
         trdi_mutex_lock(&scheduler->mutex);
     }
-    while (entrance.n_entering > 0) trdi_cond_wait(&scheduler->space, &scheduler->mutex);
+    while (entrance->n_entering > 0) trdi_cond_wait(&entrance->entered, &scheduler->mutex);
     trdi_mutex_unlock(&scheduler->mutex);
 }
 
@@ -244,7 +244,7 @@ static void leave_submit(trdi_scheduler *scheduler, size_t n_undone)
     scheduler->n_submitting--;
     scheduler->n_unfinished -= (int64_t)n_undone;
     scheduler->counters.n_submitted -= (int64_t)n_undone;
-    if (trdi_is_over_locked(scheduler)) trdi_cond_broadcast(&scheduler->work);
+    if (trdi_is_over_locked(scheduler)) trdi_wake_all_locked(scheduler);
     trdi_mutex_unlock(&scheduler->mutex);
 }
 
@@ -263,7 +263,7 @@ static trd_status check_jobs(trdi_job *const *jobs, size_t n, bool *has_deadline
     return TRD_OK;
 }
 
-trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_when_full when_full)
+static trd_status submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_when_full when_full, trdi_entrance *entrance)
 {
     bool has_deadlines;
     TRDI_TRY(check_jobs(jobs, n, &has_deadlines));
@@ -283,9 +283,18 @@ trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *job
         job->call->n_pending++;
         trdi_mutex_unlock(&job->call->mutex);
     }
-    enqueue(scheduler, jobs, n);
+    enqueue(scheduler, jobs, n, entrance);
     leave_submit(scheduler, 0);
     return TRD_OK;
+}
+
+trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_when_full when_full)
+{
+    trdi_entrance entrance = { .n_entering = 0 };
+    TRDI_TRY(trdi_cond_init(&entrance.entered));
+    const trd_status status = submit(scheduler, jobs, n, when_full, &entrance);
+    trdi_cond_destroy(&entrance.entered);
+    return status;
 }
 
 void trdi_job_cancel(trdi_job *job)

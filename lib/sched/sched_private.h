@@ -18,7 +18,8 @@
 
 /** A thread in trdi_scheduler_submit(), on its stack. */
 typedef struct trdi_entrance {
-    int64_t n_entering;        /**< of its jobs; guarded by the scheduler's mutex */
+    int64_t   n_entering;      /**< of its jobs; guarded by the scheduler's mutex */
+    trdi_cond entered;         /**< they have entered the backlog or ended */
 } trdi_entrance;
 
 /** One thread and its executor. */
@@ -35,14 +36,16 @@ typedef struct trdi_worker {
     /* Guarded by the scheduler's mutex. */
     trdi_recent     recent;    /**< of all workers of its kind, if it is their first */
     trdi_worker_counters counters;
+    trdi_cond       wake;      /**< of its sleep: a job may be for it, or it is time to stop */
+    bool            is_idle;   /**< sleeps for want of jobs */
+    bool            is_woken;  /**< idle, and told to look: it has not looked yet */
+    uint64_t        seen;      /**< state of things at which it found no job, when idle */
 } trdi_worker;
 
 struct trdi_scheduler {
     trdi_worker_setup setup;   /**< constant */
 
     trdi_mutex mutex;          /**< guards everything below up to the workers, and the state of every job */
-    trdi_cond  work;           /**< for idle workers: a job waits, or it is time to stop */
-    trdi_cond  space;          /**< for submitting threads: all jobs of one have entered the backlog or ended */
     trdi_cond  opened;         /**< n_opened or n_ended changed */
     trdi_cond  timer;          /**< for the timer: the next deadline changed, or it is time to stop */
     trdi_backlog entering;     /**< jobs whose submission waits for room */
@@ -52,8 +55,8 @@ struct trdi_scheduler {
     int64_t    n_offered;      /**< taken out of the backlog, and not yet accepted or refused: they keep their place */
     int64_t    n_unfinished, cost_unfinished; /**< submitted and not DONE */
     int64_t    n_submitting;   /**< threads inside trdi_scheduler_submit() */
-    int64_t    n_taken;        /**< jobs, ever */
-    int32_t    n_idle;         /**< workers that wait for work */
+    uint64_t   n_changes;      /**< of what decides who takes a job */
+    int32_t    n_idle, n_woken;/**< workers that are */
     int32_t    n_usable;       /**< workers whose view is not retired */
     int32_t    n_retired;      /**< for good */
     int32_t    n_opened;       /**< workers whose executor is open or failed to */
@@ -122,6 +125,13 @@ void trdi_worker_failed(trdi_worker *worker, trdi_job *jobs);
 void trdi_worker_recovered(trdi_worker *worker);
 /** It never will; the last worker takes all waiting jobs with it. The reason is in worker->error. */
 void trdi_worker_retired(trdi_worker *worker);
+/**
+ * Something has changed that decides who takes a job, and jobs wait: as many idle workers look as there are jobs, those first that would take one.
+ * One that takes none wakes the next that has not looked since.
+ */
+void trdi_wake_for_jobs_locked(trdi_scheduler *scheduler);
+/** All workers look whether it is time to stop. */
+void trdi_wake_all_locked(trdi_scheduler *scheduler);
 /** Is there nothing left to do, for ever? Needs the scheduler's mutex. */
 bool trdi_is_over_locked(const trdi_scheduler *scheduler);
 /** A job of the worker ended: what it tells of its speed. Needs the scheduler's mutex. */

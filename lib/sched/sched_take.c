@@ -13,7 +13,6 @@ static void get_view(const trdi_scheduler *scheduler, trdi_policy_view *view)
         .cost_queued = scheduler->backlog.cost,
         .n_unfinished = scheduler->n_unfinished,
         .cost_unfinished = scheduler->cost_unfinished,
-        .n_taken = scheduler->n_taken,
         .n_workers = scheduler->setup.n_workers,
         .workers = scheduler->views,
     };
@@ -96,10 +95,51 @@ static bool is_for(const trdi_scheduler *scheduler, int32_t worker, trdi_job *jo
     return now >= *until_ns;
 }
 
-/* What policies look at has changed: idle workers that left a job to others think again. */
-static void rethink(trdi_scheduler *scheduler)
+/* Would it take a job now? What it is asked for time and again, without consequences. */
+static bool would_take(const trdi_scheduler *scheduler, const trdi_policy_view *view, int32_t worker)
 {
-    if (scheduler->n_idle > 0 && scheduler->backlog.n > 0) trdi_cond_broadcast(&scheduler->work);
+    const trdi_job *const job = first_for(scheduler, worker);
+    if (job == NULL) return false;
+    return job->refused || job->n_attempts > 0 || scheduler->n_usable == 1 || scheduler->setup.policy->should_take(view, worker, job);
+}
+
+/* Wake up to n idle workers that have not looked at things as they are. @return how many are still to be woken */
+static int64_t wake_some(trdi_scheduler *scheduler, int64_t n, bool willing)
+{
+    trdi_policy_view view;
+    get_view(scheduler, &view);
+    for (int32_t i = 0; n > 0 && i < scheduler->setup.n_workers; i++) {
+        trdi_worker *const worker = &scheduler->workers[i];
+        if (!worker->is_idle || worker->is_woken || worker->seen == scheduler->n_changes) continue;
+        if (willing && !would_take(scheduler, &view, i)) continue;
+        worker->is_woken = true;
+        scheduler->n_woken++;
+        trdi_cond_signal(&worker->wake);
+        n--;
+    }
+    return n;
+}
+
+/* While a job waits and a worker has not looked, another one is on its way to look, or as many as there are jobs. */
+static void pass_on(trdi_scheduler *scheduler)
+{
+    int64_t n = scheduler->backlog.n - scheduler->n_woken;
+    const int32_t n_asleep = scheduler->n_idle - scheduler->n_woken;
+    if (n <= 0 || n_asleep == 0) return;
+    if (n < n_asleep) n = wake_some(scheduler, n, true);
+    if (n > 0) (void)wake_some(scheduler, n, false);
+}
+
+void trdi_wake_for_jobs_locked(trdi_scheduler *scheduler)
+{
+    if (scheduler->n_idle == 0 || scheduler->backlog.n == 0) return;
+    scheduler->n_changes++;
+    pass_on(scheduler);
+}
+
+void trdi_wake_all_locked(trdi_scheduler *scheduler)
+{
+    for (int32_t i = 0; i < scheduler->setup.n_workers; i++) trdi_cond_signal(&scheduler->workers[i].wake);
 }
 
 /* Out of the backlog, into the hands of the worker. */
@@ -111,8 +151,7 @@ static void begin(trdi_scheduler *scheduler, int32_t worker, trdi_job *job)
     job->admitted_ns = trdi_now_ns();
     trdi_view_begin(&scheduler->views[worker], trdi_job_cost(job));
     scheduler->n_offered++;
-    scheduler->n_taken++;
-    rethink(scheduler);
+    trdi_wake_for_jobs_locked(scheduler);
 }
 
 /* Jobs at the head whose time is over; the timer may be late. */
@@ -127,12 +166,19 @@ static void end_expired(trdi_scheduler *scheduler, trdi_ended *ended)
     }
 }
 
-static void sleep_idle(trdi_scheduler *scheduler, int64_t until_ns)
+static void sleep_idle(trdi_worker *worker, int64_t until_ns)
 {
+    trdi_scheduler *const scheduler = worker->scheduler;
+    worker->seen = scheduler->n_changes;
+    worker->is_idle = true;
     scheduler->n_idle++;
-    if (until_ns == 0) trdi_cond_wait(&scheduler->work, &scheduler->mutex);
-    else (void)trdi_cond_wait_until(&scheduler->work, &scheduler->mutex, until_ns);
+    pass_on(scheduler);
+    if (until_ns == 0) trdi_cond_wait(&worker->wake, &scheduler->mutex);
+    else (void)trdi_cond_wait_until(&worker->wake, &scheduler->mutex, until_ns);
     scheduler->n_idle--;
+    worker->is_idle = false;
+    scheduler->n_woken -= worker->is_woken;
+    worker->is_woken = false;
 }
 
 trdi_job *trdi_worker_take(trdi_worker *worker, int64_t n_active)
@@ -153,7 +199,7 @@ trdi_job *trdi_worker_take(trdi_worker *worker, int64_t n_active)
         job = first_for(scheduler, worker->index);
         if (job != NULL && !is_for(scheduler, worker->index, job, &until_ns)) job = NULL;
         if (job != NULL || n_active > 0 || trdi_is_over_locked(scheduler)) break;
-        sleep_idle(scheduler, until_ns);
+        sleep_idle(worker, until_ns);
     }
     if (job != NULL) begin(scheduler, worker->index, job);
     trdi_mutex_unlock(&scheduler->mutex);
@@ -188,12 +234,26 @@ void trdi_worker_refused(trdi_worker *worker, trdi_job *job)
     trdi_ended ended = { .first = NULL };
     trdi_mutex_lock(&scheduler->mutex);
     scheduler->n_offered--;
-    scheduler->n_taken--;
+    scheduler->views[worker->index].n_turns--;
+    scheduler->views[worker->index].full = true;
     job->refused = true;
     take_back(scheduler, job, &ended);
     trdi_let_in_locked(scheduler);
     trdi_mutex_unlock(&scheduler->mutex);
     trdi_publish_ended(&ended);
+}
+
+/* A worker that could take nothing for a while has not saved turns meanwhile: else the others would wait for it to use them up. */
+static void catch_up(trdi_scheduler *scheduler, int32_t worker)
+{
+    int64_t least = INT64_MAX;
+    for (int32_t i = 0; i < scheduler->setup.n_workers; i++) {
+        const trdi_worker_view *const other = &scheduler->views[i];
+        if (i != worker && !other->retired && !other->full && other->n_turns < least) least = other->n_turns;
+    }
+    trdi_worker_view *const view = &scheduler->views[worker];
+    view->full = false;
+    if (least != INT64_MAX && view->n_turns < least) view->n_turns = least;
 }
 
 void trdi_worker_failed(trdi_worker *worker, trdi_job *jobs)
@@ -216,7 +276,7 @@ void trdi_worker_failed(trdi_worker *worker, trdi_job *jobs)
             trdi_job_end_locked(scheduler, job, TRD_E_DEVICE, worker->error, &ended);
         }
     }
-    rethink(scheduler);
+    trdi_wake_for_jobs_locked(scheduler);
     trdi_mutex_unlock(&scheduler->mutex);
     trdi_publish_ended(&ended);
 }
@@ -225,9 +285,10 @@ void trdi_worker_recovered(trdi_worker *worker)
 {
     trdi_scheduler *const scheduler = worker->scheduler;
     trdi_mutex_lock(&scheduler->mutex);
+    catch_up(scheduler, worker->index);
     scheduler->views[worker->index].retired = false;
     scheduler->n_usable++;
-    rethink(scheduler);
+    trdi_wake_for_jobs_locked(scheduler);
     trdi_mutex_unlock(&scheduler->mutex);
 }
 
@@ -240,7 +301,7 @@ void trdi_worker_retired(trdi_worker *worker)
     memcpy(worker->counters.reason, worker->error, sizeof worker->error);
     memcpy(scheduler->reason, worker->error, sizeof worker->error);
     if (++scheduler->n_retired == scheduler->setup.n_workers) trdi_end_waiting_locked(scheduler, TRD_E_DEVICE, worker->error, &ended);
-    rethink(scheduler);
+    trdi_wake_for_jobs_locked(scheduler);
     trdi_mutex_unlock(&scheduler->mutex);
     trdi_publish_ended(&ended);
 }
@@ -251,6 +312,7 @@ void trdi_worker_note_end_locked(trdi_scheduler *scheduler, const trdi_job *job,
     trdi_worker_view *const view = &scheduler->views[job->worker];
     const int64_t cost = trdi_job_cost(job);
     trdi_view_forget(view, cost);
+    if (view->full) catch_up(scheduler, job->worker);
     worker->counters.n_done++;
     if (status != TRD_OK) return;
     worker->counters.cost_done += cost;

@@ -127,11 +127,8 @@ static bool pause_before(trdi_worker *worker, int32_t n)
     const int32_t doublings = n - 2 < MAX_DOUBLINGS ? n - 2 : MAX_DOUBLINGS;
     const int64_t until_ns = trdi_now_ns() + (n > 1 ? (int64_t)REOPEN_PAUSE_MS * 1000000 << doublings : 0);
     trdi_mutex_lock(&scheduler->mutex);
-    while (!trdi_is_over_locked(scheduler) && trdi_now_ns() < until_ns) {
-        scheduler->n_idle++;
-        (void)trdi_cond_wait_until(&scheduler->work, &scheduler->mutex, until_ns);
-        scheduler->n_idle--;
-    }
+    while (!trdi_is_over_locked(scheduler) && trdi_now_ns() < until_ns)
+        (void)trdi_cond_wait_until(&worker->wake, &scheduler->mutex, until_ns);
     const bool over = trdi_is_over_locked(scheduler);
     trdi_mutex_unlock(&scheduler->mutex);
     return !over;

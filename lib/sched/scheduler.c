@@ -4,16 +4,22 @@
 #include "core/alloc.h"
 #include "sched/sched_private.h"
 
+static int32_t n_conditions(const trdi_scheduler *scheduler) { return 2 + scheduler->setup.n_workers; }
+
+static trdi_cond *condition(trdi_scheduler *scheduler, int32_t i)
+{
+    return i == 0 ? &scheduler->opened : i == 1 ? &scheduler->timer : &scheduler->workers[i - 2].wake;
+}
+
 static trd_status init_locks(trdi_scheduler *scheduler)
 {
     TRDI_TRY(trdi_mutex_init(&scheduler->mutex));
     trd_status status = trdi_mutex_init(&scheduler->timer_mutex);
-    trdi_cond *const conditions[] = { &scheduler->work, &scheduler->space, &scheduler->opened, &scheduler->timer };
-    int n = 0;
-    while (status == TRD_OK && n < 4)
-        if ((status = trdi_cond_init(conditions[n])) == TRD_OK) n++;
+    int32_t n = 0;
+    while (status == TRD_OK && n < n_conditions(scheduler))
+        if ((status = trdi_cond_init(condition(scheduler, n))) == TRD_OK) n++;
     if (status == TRD_OK) return TRD_OK;
-    while (n-- > 0) trdi_cond_destroy(conditions[n]);
+    while (n-- > 0) trdi_cond_destroy(condition(scheduler, n));
     trdi_mutex_destroy(&scheduler->timer_mutex);
     trdi_mutex_destroy(&scheduler->mutex);
     return status;
@@ -21,10 +27,7 @@ static trd_status init_locks(trdi_scheduler *scheduler)
 
 static void destroy_locks(trdi_scheduler *scheduler)
 {
-    trdi_cond_destroy(&scheduler->timer);
-    trdi_cond_destroy(&scheduler->opened);
-    trdi_cond_destroy(&scheduler->space);
-    trdi_cond_destroy(&scheduler->work);
+    for (int32_t i = 0; i < n_conditions(scheduler); i++) trdi_cond_destroy(condition(scheduler, i));
     trdi_mutex_destroy(&scheduler->timer_mutex);
     trdi_mutex_destroy(&scheduler->mutex);
 }
@@ -41,7 +44,7 @@ static void stop(trdi_scheduler *scheduler, int32_t n)
 {
     trdi_mutex_lock(&scheduler->mutex);
     scheduler->closing = true;
-    trdi_cond_broadcast(&scheduler->work);
+    trdi_wake_all_locked(scheduler);
     trdi_mutex_unlock(&scheduler->mutex);
     if (!scheduler->joined) join(scheduler, n);
     destroy_locks(scheduler);
@@ -144,7 +147,7 @@ void trdi_scheduler_stop(trdi_scheduler *scheduler)
     atomic_store(&scheduler->abort, true);
     trdi_mutex_lock(&scheduler->mutex);
     scheduler->closing = true;
-    trdi_cond_broadcast(&scheduler->work);
+    trdi_wake_all_locked(scheduler);
     trdi_ended ended = { .first = NULL };
     trdi_end_waiting_locked(scheduler, TRD_E_CANCELLED, trdi_cancelled_text, &ended);
     trdi_mutex_unlock(&scheduler->mutex);

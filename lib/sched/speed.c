@@ -7,6 +7,7 @@
 void trdi_view_begin(trdi_worker_view *view, int64_t cost)
 {
     view->n_running++;
+    view->n_turns++;
     view->cost_running += cost;
 }
 
