@@ -20,12 +20,19 @@ typedef enum trdi_job_state { TRDI_JOB_NEW, TRDI_JOB_ENTERING, TRDI_JOB_QUEUED, 
 typedef struct trdi_scheduler trdi_scheduler;
 struct trdi_job;
 
+/** Why a job of a call failed. */
+typedef struct trdi_call_text {
+    struct trdi_call_text *next;
+    char text[];
+} trdi_call_text;
+
 /** Shared by the jobs of one call: what the calling thread waits on. */
 typedef struct trdi_call {
     trdi_mutex  mutex;         /**< guards everything below, the ended flag of its jobs, and the events of the owner */
     trdi_cond   changed;       /**< a job ended, or trdi_call_notify() */
     int64_t     n_pending;
     uint64_t    n_notified;    /**< counts trdi_call_notify() */
+    trdi_call_text *texts;     /**< errors of its jobs; owned */
     /**
      * NULL, or called once for each job after it is DONE and counted, on the thread that ended it, without locks. Must be short, and not call
      * the scheduler. With it the owner must keep call and job until it returns, for which it holds a reference of its own per job; without it
@@ -36,6 +43,7 @@ typedef struct trdi_call {
     void      (*notified)(struct trdi_call *call);
 } trdi_call;
 trd_status trdi_call_init(trdi_call *call);
+/** Frees the errors of its jobs, too. */
 void trdi_call_destroy(trdi_call *call);
 /** Wake whoever waits on the call (an executor has put an event where the owner will look). */
 void trdi_call_notify(trdi_call *call);
@@ -66,7 +74,7 @@ typedef struct trdi_job {
     bool            ended;     /**< guarded by the call's mutex: status and error are valid */
     atomic_bool     cancel;    /**< set by trdi_job_cancel(); executors look at it between steps */
     trd_status      status;    /**< valid once DONE */
-    char            error[TRDI_ERROR_BYTES];
+    const char     *error;     /**< valid once DONE: never NULL, "" also for want of memory; constant or the call's, until trdi_call_destroy() */
 } trdi_job;
 
 /** What an executor learns when it is made. Constant; lives as long as it. */

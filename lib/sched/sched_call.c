@@ -1,4 +1,5 @@
 /* sched_call.c: what a calling thread waits on while the jobs of its call run. */
+#include "core/alloc.h"
 #include "sched/sched_private.h"
 
 trd_status trdi_call_init(trdi_call *call)
@@ -12,6 +13,11 @@ trd_status trdi_call_init(trdi_call *call)
 
 void trdi_call_destroy(trdi_call *call)
 {
+    while (call->texts != NULL) {
+        trdi_call_text *const text = call->texts;
+        call->texts = text->next;
+        trdi_free(text);
+    }
     trdi_cond_destroy(&call->changed);
     trdi_mutex_destroy(&call->mutex);
 }

@@ -6,38 +6,70 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/alloc.h"
 #include "sched/sched_private.h"
 #include "sched/trace.h"
+
+/* Jobs that are moved before the mutex is let go of for a moment. */
+enum { MOST_AT_ONCE = 1024 };
 
 const char trdi_cancelled_text[] = "the job was cancelled before it ran";
 const char trdi_expired_text[] = "the job's time was over before it ran";
 
-/* Status and text of a job that nobody else looks at yet. */
+/* Status and text of a job that nobody else looks at yet. The text must stand until publish(), which copies it. */
 static void set_result(trdi_job *job, trd_status status, const char *text)
 {
     job->status = status;
-    job->error[0] = '\0';
-    if (text == NULL) return;
-    const size_t length = strnlen(text, sizeof job->error - 1);
-    memcpy(job->error, text, length);
-    job->error[length] = '\0';
+    job->error = text != NULL ? text : "";
 }
 
-/* The job's call learns of its end. Needs the call's mutex; once it is free, the owner may free job and call. */
-static void publish_locked(trdi_job *job)
+/* The job's text from now on; the call owns what is no constant. Without memory there is none. */
+static trdi_call_text *copy_text(trdi_job *job)
 {
-    job->scheduler = NULL;
-    job->ended = true;
-    job->call->n_pending--;
-    trdi_call_wake_locked(job->call);
+    const char *const text = job->error;
+    if (text == trdi_cancelled_text || text == trdi_expired_text) return NULL;
+    job->error = "";
+    if (text[0] == '\0') return NULL;
+    const size_t length = strnlen(text, TRDI_ERROR_BYTES - 1);
+    trdi_call_text *const copy = trdi_alloc(sizeof *copy + length + 1);
+    if (copy == NULL) return NULL;
+    memcpy(copy->text, text, length);
+    copy->text[length] = '\0';
+    job->error = copy->text;
+    return copy;
 }
 
+/*
+ * A job that ends while it waits belongs to no worker. One that belonged to a worker is published by the worker's thread, so that the scheduler
+ * is there still.
+ */
+static void trace_end(const trdi_job *job)
+{
+    const bool ran = job->admitted_ns != 0;
+    const trdi_trace_span span = {
+        .kind = TRDI_TRACE_JOB, .device = ran ? job->scheduler->workers[job->worker].info.name : NULL, .worker = ran ? job->worker : -1,
+        .start_ns = job->submitted_ns, .admitted_ns = job->admitted_ns, .end_ns = trdi_now_ns(), .n_jobs = 1, .n_tokens = trdi_job_cost(job),
+        .status = job->status,
+    };
+    trdi_trace_add(&span);
+}
+
+/* The job's call learns of its end; then the owner may free job and call. Without locks: memory is the user's matter. */
 static void publish(trdi_job *job)
 {
     trdi_call *const call = job->call;
     void (*const ended)(trdi_call *, trdi_job *) = call->ended;
+    if (trdi_trace_wanted()) trace_end(job);
+    trdi_call_text *const text = copy_text(job);
     trdi_mutex_lock(&call->mutex);
-    publish_locked(job);
+    if (text != NULL) {
+        text->next = call->texts;
+        call->texts = text;
+    }
+    job->scheduler = NULL;
+    job->ended = true;
+    call->n_pending--;
+    trdi_call_wake_locked(call);
     trdi_mutex_unlock(&call->mutex);
     if (ended != NULL) ended(call, job);
 }
@@ -60,21 +92,8 @@ static void count_end(trdi_scheduler_counters *counters, trd_status status)
     else counters->n_failed++;
 }
 
-/* A job that ends while it waits belongs to no worker. */
-static void trace_end(const trdi_scheduler *scheduler, const trdi_job *job, trd_status status)
-{
-    const bool runs = job->state == TRDI_JOB_RUNNING;
-    const trdi_trace_span span = {
-        .kind = TRDI_TRACE_JOB, .device = runs ? scheduler->workers[job->worker].info.name : NULL, .worker = runs ? job->worker : -1,
-        .start_ns = job->submitted_ns, .admitted_ns = runs ? job->admitted_ns : 0, .end_ns = trdi_now_ns(), .n_jobs = 1,
-        .n_tokens = trdi_job_cost(job), .status = status,
-    };
-    trdi_trace_add(&span);
-}
-
 void trdi_job_finish_locked(trdi_scheduler *scheduler, trdi_job *job, trd_status status)
 {
-    if (trdi_trace_wanted()) trace_end(scheduler, job, status);
     if (job->state == TRDI_JOB_RUNNING) trdi_worker_note_end_locked(scheduler, job, status);
     job->state = TRDI_JOB_DONE;
     scheduler->n_unfinished--;
@@ -144,14 +163,23 @@ void trdi_job_wait_again_locked(trdi_scheduler *scheduler, trdi_job *job)
     trdi_wake_for_jobs_locked(scheduler);
 }
 
+/* Others wait for the scheduler's mutex. What has ended is published meanwhile. */
+static void let_others_in(trdi_scheduler *scheduler, trdi_ended *ended)
+{
+    trdi_mutex_unlock(&scheduler->mutex);
+    trdi_publish_ended(ended);
+    trdi_mutex_lock(&scheduler->mutex);
+}
+
 void trdi_end_waiting_locked(trdi_scheduler *scheduler, trd_status status, const char *text, trdi_ended *ended)
 {
-    for (;;) {
+    for (int64_t n = 1;; n++) {
         trdi_job *job = trdi_backlog_first(&scheduler->backlog);
         if (job == NULL) job = trdi_backlog_first(&scheduler->entering);
         if (job == NULL) return;
         trdi_job_take_out_locked(scheduler, job);
         trdi_job_end_locked(scheduler, job, status, text, ended);
+        if (n % MOST_AT_ONCE == 0) let_others_in(scheduler, ended);
     }
 }
 
@@ -185,18 +213,19 @@ static void line_up(trdi_scheduler *scheduler, trdi_job *job, trdi_entrance *ent
     }
 }
 
-/* Jobs that find room together come into the backlog together: a worker meets all of them. The others are let in by who makes room. */
+/* Jobs that find room come into the backlog many at once: a worker meets all of them. The others are let in by who makes room. */
 static void enqueue(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_entrance *entrance)
 {
     trdi_ended ended = { .first = NULL };
     trdi_mutex_lock(&scheduler->mutex);
-    for (size_t i = 0; i < n; i++) line_up(scheduler, jobs[i], entrance, &ended);
-    trdi_let_in_locked(scheduler);
-    if (ended.first != NULL) {
-        trdi_mutex_unlock(&scheduler->mutex);
-        trdi_publish_ended(&ended);
-        trdi_mutex_lock(&scheduler->mutex);
+    for (size_t i = 0; i < n; i++) {
+        line_up(scheduler, jobs[i], entrance, &ended);
+        if ((i + 1) % MOST_AT_ONCE != 0) continue;
+        trdi_let_in_locked(scheduler);
+        let_others_in(scheduler, &ended);
     }
+    trdi_let_in_locked(scheduler);
+    if (ended.first != NULL) let_others_in(scheduler, &ended);
     while (entrance->n_entering > 0) trdi_cond_wait(&entrance->entered, &scheduler->mutex);
     trdi_mutex_unlock(&scheduler->mutex);
 }
@@ -316,13 +345,12 @@ void trdi_job_cancel(trdi_job *job)
         }
         trdi_mutex_unlock(&scheduler->mutex);
     }
-    if (waited) {
-        set_result(job, TRD_E_CANCELLED, trdi_cancelled_text);
-        publish_locked(job);
-    }
-    void (*const ended)(trdi_call *, trdi_job *) = waited ? call->ended : NULL;
+    /* From now on it may: nobody else who cancels shall look for it. */
+    if (waited) job->scheduler = NULL;
     trdi_mutex_unlock(&call->mutex);
-    if (ended != NULL) ended(call, job);
+    if (!waited) return;
+    set_result(job, TRD_E_CANCELLED, trdi_cancelled_text);
+    publish(job);
 }
 
 void trdi_job_complete(trdi_job *job, trd_status status, const char *text)

@@ -92,13 +92,13 @@ bool trdi_job_is_cancelled(const trdi_job *job);
 bool trdi_job_is_expired(const trdi_job *job);
 /** Count a job as DONE. It must be in no list. */
 void trdi_job_finish_locked(trdi_scheduler *scheduler, trdi_job *job, trd_status status);
-/** End a job that is in no list: its status and text, counted, and into ended. */
+/** End a job that is in no list: its status and text, which must stand until ended is published, counted, and into ended. */
 void trdi_job_end_locked(trdi_scheduler *scheduler, trdi_job *job, trd_status status, const char *text, trdi_ended *ended);
 /** Take a job that waits out of where it waits. */
 void trdi_job_take_out_locked(trdi_scheduler *scheduler, trdi_job *job);
 /** A job is in the backlog again. */
 void trdi_job_wait_again_locked(trdi_scheduler *scheduler, trdi_job *job);
-/** Take every job that waits out and end it. */
+/** Take every job that waits out and end it. Lets the mutex go at times, and publishes then; no other may come to wait any more. */
 void trdi_end_waiting_locked(trdi_scheduler *scheduler, trd_status status, const char *text, trdi_ended *ended);
 /** Let jobs into the backlog for which there is room now. */
 void trdi_let_in_locked(trdi_scheduler *scheduler);

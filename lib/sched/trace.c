@@ -13,7 +13,12 @@
 #include "core/shared_library.h"
 #include "core/threads.h"
 
-enum { CHUNK = 4096, DEFAULT_SPANS = 1000000, MAX_SPANS = 1000000000 };
+enum { CHUNK = 4096, DEFAULT_SPANS = 1000000, MAX_SPANS = 1000000000, MAX_NAMES = 256 };
+
+/* Of a device, cut where it is longer. */
+typedef struct device_name {
+    char text[64];
+} device_name;
 
 atomic_bool trdi_trace_on;
 
@@ -21,11 +26,11 @@ static struct {
     trdi_mutex mutex;              /* guards everything here */
     int64_t max_spans;             /* 0: never started */
     int64_t n_added;               /* ever: number i lies at place i % max_spans */
-    int64_t n_lost;                /* for want of memory */
+    int64_t n_lost;                /* for want of memory, or of names */
     trdi_trace_record **chunks;    /* [n_chunks]; NULL until reached */
     int64_t n_chunks;
-    char  **names;                 /* of devices, [n_names] */
-    size_t  n_names, names_capacity;
+    device_name *names;            /* [n_names], room for MAX_NAMES */
+    int32_t n_names;
 } ring = { .mutex = TRDI_MUTEX_INIT };
 
 static struct {
@@ -33,10 +38,9 @@ static struct {
     int64_t process;
 } environment;
 
-static void free_all(trdi_trace_record **chunks, int64_t n_chunks, char **names, size_t n_names)
+static void free_all(trdi_trace_record **chunks, int64_t n_chunks, device_name *names)
 {
     for (int64_t i = 0; i < n_chunks; i++) trdi_free(chunks[i]);
-    for (size_t i = 0; i < n_names; i++) trdi_free(names[i]);
     trdi_free(chunks);
     trdi_free(names);
 }
@@ -65,22 +69,26 @@ trd_status trdi_trace_start(int64_t max_spans)
     if (max_spans == 0) max_spans = DEFAULT_SPANS;
     const int64_t n_chunks = (max_spans - 1) / CHUNK + 1;
     trdi_trace_record **const chunks = trdi_calloc((size_t)n_chunks, sizeof *chunks);
-    if (chunks == NULL) return trdi_fail(TRD_E_MEMORY, "trd_trace_start: no memory for %lld spans", (long long)max_spans);
+    device_name *const names = trdi_calloc(MAX_NAMES, sizeof *names);
+    if (chunks == NULL || names == NULL) {
+        trdi_free(chunks);
+        trdi_free(names);
+        return trdi_fail(TRD_E_MEMORY, "trd_trace_start: no memory for %lld spans", (long long)max_spans);
+    }
     trdi_once_run(&forks, watch_forks);
     trdi_mutex_lock(&ring.mutex);
     trdi_trace_record **const old_chunks = ring.chunks;
-    char **const old_names = ring.names;
+    device_name *const old_names = ring.names;
     const int64_t n_old_chunks = ring.n_chunks;
-    const size_t n_old_names = ring.n_names;
     ring.max_spans = max_spans;
     ring.n_added = ring.n_lost = 0;
     ring.chunks = chunks;
     ring.n_chunks = n_chunks;
-    ring.names = NULL;
-    ring.n_names = ring.names_capacity = 0;
+    ring.names = names;
+    ring.n_names = 0;
     atomic_store(&trdi_trace_on, true);
     trdi_mutex_unlock(&ring.mutex);
-    free_all(old_chunks, n_old_chunks, old_names, n_old_names);
+    free_all(old_chunks, n_old_chunks, old_names);
     return TRD_OK;
 }
 
@@ -105,24 +113,51 @@ int64_t trdi_trace_count(int64_t *n_dropped)
     return n;
 }
 
-/* Index of a device's name, which is kept. @return -1 without memory */
+/* Index of a device's name, which is kept. @return -1 if there are too many */
 static int32_t name_locked(const char *name)
 {
-    for (size_t i = 0; i < ring.n_names; i++)
-        if (strcmp(ring.names[i], name) == 0) return (int32_t)i;
-    if (!trdi_reserve((void **)&ring.names, &ring.names_capacity, ring.n_names + 1, sizeof *ring.names)) return -1;
-    char *const copy = trdi_strndup(name, strlen(name));
-    if (copy == NULL) return -1;
-    ring.names[ring.n_names] = copy;
-    return (int32_t)ring.n_names++;
+    for (int32_t i = 0; i < ring.n_names; i++)
+        if (strncmp(ring.names[i].text, name, sizeof ring.names[i].text - 1) == 0) return i;
+    if (ring.n_names == MAX_NAMES) return -1;
+    char *const text = ring.names[ring.n_names].text;
+    const size_t length = strnlen(name, sizeof ring.names[0].text - 1);
+    memcpy(text, name, length);
+    text[length] = '\0';
+    return ring.n_names++;
 }
 
+static trdi_trace_record **chunk_locked(int64_t number)
+{
+    return &ring.chunks[number % ring.max_spans / CHUNK];
+}
+
+/* Its chunk must be there. */
 static trdi_trace_record *place_locked(int64_t number)
 {
-    const int64_t place = number % ring.max_spans;
-    trdi_trace_record **const chunk = &ring.chunks[place / CHUNK];
-    if (*chunk == NULL) *chunk = trdi_alloc(CHUNK * sizeof **chunk);
-    return *chunk != NULL ? &(*chunk)[place % CHUNK] : NULL;
+    return &(*chunk_locked(number))[number % ring.max_spans % CHUNK];
+}
+
+/* Needs the lock, which is let go of meanwhile: the allocator is the user's. @return is there room for the next span, and a trace still? */
+static bool make_room(void)
+{
+    while (trdi_trace_wanted() && *chunk_locked(ring.n_added) == NULL) {
+        trdi_mutex_unlock(&ring.mutex);
+        trdi_trace_record *const chunk = trdi_alloc(CHUNK * sizeof *chunk);
+        trdi_mutex_lock(&ring.mutex);
+        trdi_trace_record **const place = trdi_trace_wanted() ? chunk_locked(ring.n_added) : NULL;
+        if (place != NULL && *place == NULL && chunk != NULL) {
+            *place = chunk;
+            return true;
+        }
+        if (chunk == NULL) {
+            ring.n_lost += place != NULL;
+            return false;
+        }
+        trdi_mutex_unlock(&ring.mutex);
+        trdi_free(chunk);
+        trdi_mutex_lock(&ring.mutex);
+    }
+    return trdi_trace_wanted();
 }
 
 /* Threads are told apart: two translators may both have a worker 0 on a device. */
@@ -142,15 +177,10 @@ void trdi_trace_add(const trdi_trace_span *span)
         .n_tokens = span->n_tokens, .worker = span->worker, .thread = thread_number(), .kind = (int16_t)span->kind, .status = (int16_t)span->status,
     };
     trdi_mutex_lock(&ring.mutex);
-    if (trdi_trace_wanted()) {
+    if (make_room()) {
         record.device = name_locked(span->device != NULL ? span->device : "");
-        trdi_trace_record *const place = record.device >= 0 ? place_locked(ring.n_added) : NULL;
-        if (place != NULL) {
-            *place = record;
-            ring.n_added++;
-        } else {
-            ring.n_lost++;
-        }
+        if (record.device >= 0) *place_locked(ring.n_added++) = record;
+        else ring.n_lost++;
     }
     trdi_mutex_unlock(&ring.mutex);
 }
@@ -175,6 +205,21 @@ static trd_status reserve_copy(trdi_trace_picture *picture, int64_t n, int32_t n
     return trdi_fail(TRD_E_MEMORY, "a trace of %lld spans: out of memory", (long long)n);
 }
 
+static trd_status copy_names(trdi_trace_picture *picture, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        trdi_mutex_lock(&ring.mutex);
+        const bool is_there = i < ring.n_names;
+        const device_name name = is_there ? ring.names[i] : (device_name){ .text = "" };
+        trdi_mutex_unlock(&ring.mutex);
+        if (!is_there) return TRD_OK;      /* a new trace has begun */
+        picture->devices[i] = readable(name.text);
+        if (picture->devices[i] == NULL) return trdi_fail(TRD_E_MEMORY, "names of %d devices: out of memory", (int)n);
+        picture->n_devices++;
+    }
+    return TRD_OK;
+}
+
 /* Copy by chunks: workers go on in between, and what they push out meanwhile is missing. */
 static void copy_records(trdi_trace_picture *picture, int64_t first, int64_t end)
 {
@@ -196,20 +241,12 @@ trd_status trdi_trace_copy(trdi_trace_picture *picture)
     trdi_mutex_lock(&ring.mutex);
     const bool started = ring.max_spans > 0;
     const int64_t first = oldest_locked(), end = ring.n_added;
-    const int32_t n_devices = (int32_t)ring.n_names;
+    const int32_t n_devices = ring.n_names;
     picture->n_dropped = first + ring.n_lost;
     trdi_mutex_unlock(&ring.mutex);
     if (!started) return trdi_fail(TRD_E_STATE, "no trace was started: call trd_trace_start() first, or set TREADLE_TRACE");
     TRDI_TRY(reserve_copy(picture, end - first, n_devices));
-    trdi_mutex_lock(&ring.mutex);
-    bool copied = true;
-    for (int32_t i = 0; copied && i < n_devices && (size_t)i < ring.n_names; i++) {
-        picture->devices[i] = readable(ring.names[i]);
-        copied = picture->devices[i] != NULL;
-        picture->n_devices += copied;
-    }
-    trdi_mutex_unlock(&ring.mutex);
-    if (!copied) return trdi_fail(TRD_E_MEMORY, "names of %d devices: out of memory", (int)n_devices);
+    TRDI_TRY(copy_names(picture, n_devices));
     copy_records(picture, first, end);
     return TRD_OK;
 }

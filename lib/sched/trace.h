@@ -1,6 +1,6 @@
 /*
  * trace.h: what ran where and when: spans, kept while a trace is on, written as Chrome trace JSON or drawn as an SVG timeline. One trace per
- * process; recording takes one lock and no allocation but for growth; off, it costs an atomic load. A child of fork() begins without one.
+ * process; recording takes one lock, and allocates without it for growth alone; off, it costs an atomic load. A child of fork() begins without one.
  */
 #ifndef TRDI_TRACE_H
 #define TRDI_TRACE_H

@@ -359,6 +359,51 @@ static void test_scarce(void)
     scarce_allow(1 << 30);
 }
 
+/* An allocator that is no leaf: it may look at the library while it is asked for memory. */
+static _Atomic(trdi_scheduler *) looked_at;
+static atomic_int n_looks;
+
+static void *look_and_alloc(void *context, size_t bytes, size_t alignment)
+{
+    trdi_scheduler *const scheduler = atomic_load(&looked_at);
+    if (scheduler != NULL) {
+        int64_t queued, active;
+        trdi_scheduler_counts(scheduler, &queued, &active);
+        (void)trd_trace_count(NULL);
+        atomic_fetch_add(&n_looks, 1);
+    }
+    return scarce_alloc(context, bytes, alignment);
+}
+
+/* No lock of ours is held while memory is sought: for spans, for names, for why a job failed. */
+static void test_allocator_looks(void)
+{
+    sleepy_plan plan = { .capacity = 1, .fail_open = -1 };
+    sleepy_job good = { .n_steps = 1 }, bad = { .n_steps = 1, .fail_admit = true }, held = { .n_steps = 1, .gated = true }, waiting = { .n_steps = 1 };
+    trdi_job *const jobs[] = { &good.job, &bad.job, &held.job, &waiting.job };
+    trdi_call call;
+    trdi_scheduler *scheduler;
+    CHECK_OK(trdi_call_init(&call));
+    for (int i = 0; i < 4; i++) jobs[i]->call = &call;
+    CHECK_OK(sleepy_scheduler(&plan, 1, 0, &scheduler));
+    CHECK_OK(trd_trace_start(100));
+    atomic_store(&looked_at, scheduler);
+    CHECK_OK(trdi_scheduler_submit(scheduler, jobs, 4, TRDI_WHEN_FULL_BLOCK));
+    trdi_job_cancel(&waiting.job);
+    CHECK_OK(trd_trace_start(100));            /* an empty one: the next span needs memory */
+    atomic_store(&held.gate_open, true);
+    CHECK(trdi_call_wait(&call, NULL));
+    CHECK_INT(bad.job.status, TRD_E_INVALID);
+    CHECK_STRING(bad.job.error, "job 1 is not tired");
+    trdi_trace_picture picture = { .n = 0 };
+    CHECK_OK(trdi_trace_copy(&picture));
+    trdi_trace_picture_free(&picture);
+    CHECK(atomic_load(&n_looks) >= 3);
+    atomic_store(&looked_at, NULL);
+    trdi_scheduler_destroy(scheduler, TRDI_DRAIN);
+    trdi_call_destroy(&call);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) {
@@ -372,7 +417,7 @@ int main(int argc, char **argv)
         CHECK_OK(trd_trace_write("moment.svg"));
         return 0;
     }
-    CHECK_OK(trd_allocator_set(&scarce_allocator));
+    CHECK_OK(trd_allocator_set(&(trd_allocator){ .alloc = look_and_alloc, .free = scarce_free }));
     scarce_allow(1 << 30);
     CHECK(mkdtemp(folder) != NULL);
     test_never_started();
@@ -384,6 +429,7 @@ int main(int argc, char **argv)
     test_threads();
     test_jobs();
     test_scarce();
+    test_allocator_looks();
     if (!UNDER_THREAD_SANITIZER) test_fork();       /* it forbids threads in a child of a program with threads */
     fill();
     json_decref(written("full.json"));
