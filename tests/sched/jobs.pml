@@ -170,7 +170,7 @@ inline ended(j)
 
 inline publish_locked(j)
 {
-    assert(call_lives && submitted[j] && state[j] == DONE);
+    assert(call_lives && state[j] == DONE);
     submitted[j] = false;
     assert(n_pending > 0);
     n_pending--;
@@ -328,14 +328,14 @@ active proctype canceller()
     fi;
     atomic {
         if
-        :: waited -> publish_locked(0)
+        :: waited -> submitted[0] = false
         :: else
         fi;
         assert(call_lives);
         call_locked = false
     }
     if
-    :: waited -> ended(0)
+    :: waited -> publish(0)
     :: else
     fi;
     canceller_over = true;

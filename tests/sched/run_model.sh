@@ -1,8 +1,8 @@
 #!/bin/sh
-# Checks jobs.pml exhaustively, and that each of its mutations, which break the protocol, is found. Exit 77: skipped.
+# Checks jobs.pml and wakes.pml exhaustively, and that each of their mutations, which break the protocols, is found. Exit 77: skipped.
 set -eu
 
-model=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)/jobs.pml
+models=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 for tool in spin cc; do
     command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
 done
@@ -21,18 +21,23 @@ explore() {
     sed -n 's/.*errors: \([0-9][0-9]*\)$/\1/p' log
 }
 
-for futures in 1 0; do
-    spin -a -DFUTURES=$futures "$model" >spin.log || { cat spin.log; exit 1; }
-    cc -w -DSAFETY -o pan pan.c
+# check NAME MUTATIONS OPTION...: the model as it is, and with each mutation.
+check() {
+    name=$1 mutations=$2
+    shift 2
+    spin -a "$@" "$models/$name.pml" >spin.log || { cat spin.log; exit 1; }
+    cc -w -O1 -DSAFETY -o pan pan.c
     errors=$(explore 0)
     states=$(sed -n 's/^ *\([0-9][0-9]*\) states, stored$/\1/p' log)
-    echo "futures $futures: $states states, $errors errors"
+    echo "$name $*: $states states, $errors errors"
     [ "$errors" = 0 ] || { cat log; exit 1; }
-    mutations='1 3 4'
-    [ $futures = 0 ] || mutations='1 2 3 4 5'
     for mutation in $mutations; do
-        errors=$(explore $mutation)
-        echo "futures $futures, mutation $mutation: $errors errors, $(sed -n 's/^pan:1: //p' log)"
+        errors=$(explore "$mutation")
+        echo "$name $*, mutation $mutation: $errors errors, $(sed -n 's/^pan:1: //p' log)"
         [ "$errors" != 0 ] || { echo "run_model.sh: mutation $mutation was not found" >&2; exit 1; }
     done
-done
+}
+
+check wakes '1 2 3'
+check jobs '1 2 3 4 5' -DFUTURES=1
+check jobs '1 3 4' -DFUTURES=0
