@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "api/files_private.h"
+#include "api/notifier.h"
 #include "files_rig.h"
 
 static trd_translator *translator;
@@ -596,6 +597,7 @@ int main(void)
     test_progress();
     test_vanishing_folder();
     trd_translator_destroy(translator);
+    trdi_notifier_stop(INT64_C(60000000000));   /* it gives its references back after the callbacks */
     size_t bytes, blocks;
     trd_memory_in_use(&bytes, &blocks);
     CHECK_INT(blocks, 0);
