@@ -4,6 +4,7 @@
 #include "api/workers_private.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "sched/trace.h"
 
 bool trdi_workers_on_cpu(const trdi_workers *workers)
 {
@@ -61,11 +62,21 @@ static trd_status make_network(trdi_workers *workers, trdi_worker_device *device
                      device->weight_bytes, (long long)workers->memory_limit);
 }
 
+/* @param worker  -1: of all workers of the device */
+static void trace_load(const trdi_device *device, int32_t worker, int64_t start_ns)
+{
+    const trdi_trace_span span = {
+        .kind = TRDI_TRACE_LOAD, .device = device->facts.id, .worker = worker, .start_ns = start_ns, .end_ns = trdi_now_ns() };
+    trdi_trace_add(&span);
+}
+
 static trd_status load_device(trdi_workers *workers, trdi_loaded *loaded, int32_t i)
 {
     trdi_worker_device *const device = &workers->devices[i];
     if (!workers->borrowed) TRDI_TRY(trdi_device_retain(device->device));
+    const int64_t start_ns = trdi_now_ns();
     const trd_status status = make_network(workers, device, &loaded->networks[i]);
+    trace_load(device->device, -1, start_ns);
     if (status != TRD_OK) {
         if (!workers->borrowed) trdi_device_release(device->device);
         return status;
@@ -119,7 +130,11 @@ static trd_status open_engine(void *context, const trdi_worker_info *worker, voi
 {
     const trdi_loaded *const loaded = context;
     const trdi_workers *const workers = loaded->workers;
-    return trdi_engine_open(&loaded->setups[workers->sets[worker->index / workers->inter_threads]], worker, executor);
+    trdi_engine_setup *const setup = &loaded->setups[workers->sets[worker->index / workers->inter_threads]];
+    const int64_t start_ns = trdi_now_ns();
+    const trd_status status = trdi_engine_open(setup, worker, executor);
+    trace_load(setup->device, worker->index, start_ns);
+    return status;
 }
 
 trd_status trdi_loaded_start(const trdi_workers *workers, trdi_loaded *loaded, trdi_scheduler **out)

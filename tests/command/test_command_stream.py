@@ -536,6 +536,7 @@ class Traces(CommandCase):
         self.ok("translate", "--model", MODEL, "--src", source, "--out", out, "--inter_threads=2", "--trace", trace)
         events = json.loads(trace.read_text())["traceEvents"]
         self.assertEqual(sum(e["ph"] == "b" and e["name"] == "job" for e in events), len(WORDS))
+        self.assertEqual(sum(e["ph"] == "X" and e["name"] == "load" for e in events), 3)    # weights, and two workers
         shown = self.ok("translate", "--model", MODEL, "--src", source, "--out", out, "--trace", "-")
         self.assertIn("traceEvents", json.loads(shown))
         picture = self.folder / "trace.svg"
