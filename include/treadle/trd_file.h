@@ -5,7 +5,7 @@
  *
  * A line ends at a newline; one carriage return before it is removed; a last line without an end counts; an empty line is an example without tokens. Results are
  * written as soon as those before them are, while further lines are awaited: what a program or a person writes line by line into a pipe is answered at
- * once with read_batch_size 1. The output is written to a file beside its final place and renamed when everything is written: a run that fails, is cancelled or is killed leaves
+ * once with read_batch_size 1. In a bounded backlog the examples stand in line with those of other callers. The output is written to a file beside its final place and renamed when everything is written: a run that fails, is cancelled or is killed leaves
  * an earlier output untouched. Output "-" is standard output.
  */
 #ifndef TRD_FILE_H
@@ -75,7 +75,12 @@ typedef struct trd_file_options {
     void   *format_context;    /**< handed to format */
     trd_progress_callback on_progress; /**< NULL; on the calling thread, at most ten times a second, and at the end, also of a failed run */
     void   *on_progress_context; /**< handed to on_progress */
-    const volatile int *stop;  /**< NULL; polled: not 0 ends the run with TRD_E_CANCELLED. May be set by a signal handler */
+    /**
+     * NULL; polled: not 0 ends the run with TRD_E_CANCELLED. Borrowed for the call and only read, each time as one relaxed atomic load of an int. A
+     * signal handler sets a volatile int; another thread stores atomically, for which the address of an atomic_int may be given, cast: where this
+     * library is built with GCC or Clang both look alike.
+     */
+    const volatile int *stop;
 } trd_file_options;
 /** Fill in the defaults. @param size  sizeof(trd_file_options) as the caller was compiled */
 TRD_API void trd_file_options_init(trd_file_options *options, size_t size);
@@ -87,7 +92,8 @@ TRD_API void trd_file_options_init(trd_file_options *options, size_t size);
  *                  batch_by_tokens are those of files. With a seed, each chunk but the first draws from a seed made of it and the chunk's place
  * @param stats     NULL, or struct_size set; filled also after a failure, with what was written
  * @return TRD_OK; TRD_E_IO for files that cannot be read or written, naming file and line; TRD_E_INVALID ("target file has less examples" too);
- *         TRD_E_CANCELLED; TRD_E_MEMORY; what translating returns, naming the line. After a failure nothing of the run is in work any more.
+ *         TRD_E_CANCELLED; TRD_E_MEMORY; TRD_E_STATE from a callback of futures; what translating returns, naming the line. After a failure nothing of
+ *         the run is in work any more.
  */
 TRD_API trd_status trd_translator_translate_file(trd_translator *translator, const trd_file_options *files, const trd_decoding_options *decoding,
                                                  trd_execution_stats *stats);

@@ -168,7 +168,7 @@ typedef struct trd_translator_counters {
     size_t  struct_size;       /**< set by the caller */
     int64_t n_queued;          /**< waiting, at this moment */
     int64_t n_running;         /**< running, at this moment */
-    int64_t n_submitting;      /**< of threads that wait for room in the backlog, at this moment */
+    int64_t n_submitting;      /**< of threads and file runs that wait for room in the backlog, at this moment */
     int64_t n_submitted;       /**< ever */
     int64_t n_succeeded;       /**< ended with a result */
     int64_t n_failed;          /**< ended for another reason than the next two */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/files_private.h"
+#include "api/notifier.h"
 #include "api/options.h"
 #include "api/translator.h"
 
@@ -68,6 +69,7 @@ static trd_status run_files(trdi_file_run *run, const trd_file_options *files, c
                             const trd_scoring_options *scoring, trd_execution_stats *stats)
 {
     TRDI_TRY(check_call(run, files, stats));
+    if (trdi_notifier_is_here()) return trdi_fail(TRD_E_STATE, "%s: a callback of futures cannot wait for a file: others would wait for it", run->function);
     trd_status status = trdi_workers_hold(run->translator->workers, run->function);
     if (status != TRD_OK) return status;
     status = read_files(run, files);

@@ -5,26 +5,27 @@
 #include <string.h>
 
 #include "api/files_private.h"
+#include "api/submission.h"
 #include "core/alloc.h"
+#include "core/platform.h"
 
 enum {
     POLL_MS = 50,                  /* how often the stop flag is looked at */
-    FULL_MS = 10,                  /* how often a full backlog is asked again */
     PROGRESS_NS = 100000000,
     SPARE_EXAMPLES = 1024,         /* per worker: small chunks are taken in until so many examples are on their way ... */
     SPARE_BYTES = 1 << 20          /* ... or so much text */
 };
 
-/* What is read at once. Its examples are submitted in one piece, or in several where the backlog is short. */
+/* What is read, and submitted, at once. */
 typedef struct chunk {
     struct chunk    *next;
-    trdi_file_tokens source, target;   /* freed once all is submitted */
+    trdi_file_tokens source, target;   /* freed once submitted */
     int64_t          first;            /* index of its first example in the file */
-    int64_t          n, n_submitted, n_written;
+    int64_t          n, n_written;
     int64_t          n_source_bytes;   /* of lines */
     int64_t          end_byte;         /* of the source, after its last line */
-    size_t           at_token[2], at_byte[2];   /* of source and target: where what is not submitted begins */
     trd_future     **futures;          /* [n] */
+    bool             is_submitted;
 } chunk;
 
 typedef struct run_state {
@@ -35,8 +36,6 @@ typedef struct run_state {
     trdi_bell       *bell;
     int64_t          read_size;
     int32_t          n_workers;
-    bool             as_one;           /* chunks must not be submitted in pieces: their random draws depend on it */
-    int64_t          piece;            /* examples to submit at once, for now */
     /* reading */
     trdi_file_tokens next_source, next_target;   /* an example read and not in a chunk yet */
     bool             has_next_source, has_next_target;
@@ -46,9 +45,8 @@ typedef struct run_state {
     trd_status       failed;           /* of reading; what was read before is still worked on where the output is a stream */
     char             error[TRDI_ERROR_BYTES];
     /* on their way */
-    chunk           *first, *last;     /* filled, in order; the last may be submitted in part */
+    chunk           *first, *last;     /* filled, in order; all but the last are submitted */
     int64_t          n_chunks, n_on_way, n_bytes_on_way;
-    bool             is_full;          /* the backlog refused the last piece */
     /* done */
     trdi_file_tokens text;             /* scratch: what is written for one example */
     size_t           names_capacity;
@@ -87,7 +85,7 @@ static trd_status fail_future(const run_state *s, int64_t example, trd_future *f
 static void free_chunk(chunk *c)
 {
     if (c == NULL) return;
-    for (int64_t i = c->n_written; i < c->n_submitted; i++) trd_future_release(c->futures[i]);
+    for (int64_t i = c->n_written; i < c->n && c->is_submitted; i++) trd_future_release(c->futures[i]);
     trdi_file_tokens_free(&c->source);
     trdi_file_tokens_free(&c->target);
     trdi_free((void *)c->futures);
@@ -182,11 +180,10 @@ static trd_status fill_chunk(run_state *s)
     return status == TRD_OK && s->ended ? close_chunk(s) : status;
 }
 
-/* Is there room for more, beside what is on its way? One chunk at a time waits for the backlog. */
+/* Is there room for more, beside what is on its way? */
 static bool wants_input(const run_state *s)
 {
     if (s->ended) return false;
-    if (s->last != NULL && s->last->n_submitted < s->last->n) return false;
     if (s->n_chunks < s->n_workers + 2) return true;
     return s->n_on_way < (int64_t)SPARE_EXAMPLES * s->n_workers && s->n_bytes_on_way < SPARE_BYTES;
 }
@@ -213,21 +210,13 @@ static trd_status read_some(run_state *s, bool *moved)
 
 /* submitting */
 
-static trd_sequences view(const trdi_file_tokens *tokens, const chunk *c, int which, int64_t n)
+static trd_sequences view(const trdi_file_tokens *tokens, int64_t n)
 {
     static const int64_t none = 0;
     return (trd_sequences){
-        .n = n, .lengths = tokens->lengths + c->n_submitted,
-        .bytes = tokens->bytes != NULL ? tokens->bytes + c->at_byte[which] : "",
-        .byte_lengths = tokens->token_bytes != NULL ? tokens->token_bytes + c->at_token[which] : &none,
+        .n = n, .lengths = tokens->lengths, .bytes = tokens->bytes != NULL ? tokens->bytes : "",
+        .byte_lengths = tokens->token_bytes != NULL ? tokens->token_bytes : &none,
     };
-}
-
-static void step_over(const trdi_file_tokens *tokens, chunk *c, int which, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        for (int64_t t = 0; t < tokens->lengths[c->n_submitted + i]; t++) c->at_byte[which] += (size_t)tokens->token_bytes[c->at_token[which]++];
-    }
 }
 
 /*
@@ -243,56 +232,33 @@ static uint64_t chunk_seed(uint64_t seed, int64_t first)
     return x ^ (x >> 31);
 }
 
-static trd_status submit(run_state *s, chunk *c, int64_t n)
+static trd_status submit(run_state *s, chunk *c)
 {
     trd_submit_options how;
     trd_submit_options_init(&how, sizeof how);
-    how.refuse_when_full = !s->as_one;
     how.on_done = trdi_bell_ring;
     how.on_done_context = s->bell;
-    const trd_sequences source = view(&c->source, c, 0, n), target = view(&c->target, c, 1, n);
-    trd_future **futures = c->futures + c->n_submitted;
-    if (s->run->scores) return trd_translator_submit_score(s->run->translator, &source, &target, &s->run->scoring, &how, futures);
+    const trd_sequences source = view(&c->source, c->n), target = view(&c->target, c->n);
+    if (s->run->scores) return trdi_score_line_up(s->run->translator, &source, &target, &s->run->scoring, &how, c->futures);
     trd_decoding_options options = s->run->decoding;
     options.seed = chunk_seed(options.seed, c->first);
-    return trd_translator_submit(s->run->translator, &source, s->has_target ? &target : NULL, &options, &how, futures);
+    return trdi_translate_line_up(s->run->translator, &source, s->has_target ? &target : NULL, &options, &how, c->futures);
 }
 
-static trd_status submit_piece(run_state *s, chunk *c, int64_t n)
-{
-    trdi_bell_retain(s->bell, n);
-    const trd_status status = submit(s, c, n);
-    if (status != TRD_OK) {
-        trdi_bell_release(s->bell, n);
-        const bool too_many = status == TRD_E_BUSY || (status == TRD_E_RANGE && n > 1);
-        return too_many ? TRD_E_BUSY : fail_submission(s, c->first + c->n_submitted, status);
-    }
-    step_over(&c->source, c, 0, n);
-    if (s->has_target) step_over(&c->target, c, 1, n);
-    c->n_submitted += n;
-    if (c->n_submitted < c->n) return TRD_OK;
-    trdi_file_tokens_free(&c->source);
-    trdi_file_tokens_free(&c->target);
-    return TRD_OK;
-}
-
-/* As much of the last chunk as the backlog takes. */
-static trd_status submit_some(run_state *s, bool *moved)
+/* The last chunk, if it is not on its way yet. */
+static trd_status submit_last(run_state *s, bool *moved)
 {
     chunk *c = s->last;
-    s->is_full = false;
-    while (c != NULL && c->n_submitted < c->n) {
-        const int64_t left = c->n - c->n_submitted;
-        if (s->piece > left || s->as_one) s->piece = left;
-        const trd_status status = submit_piece(s, c, s->piece);
-        if (status != TRD_OK && status != TRD_E_BUSY) return status;
-        if (status == TRD_E_BUSY && s->piece == 1) {
-            s->is_full = true;
-            return TRD_OK;
-        }
-        *moved = *moved || status == TRD_OK;
-        s->piece = status == TRD_OK ? 2 * s->piece : s->piece / 2;
+    if (c == NULL || c->is_submitted) return TRD_OK;
+    trdi_bell_retain(s->bell, c->n);
+    const trd_status status = submit(s, c);
+    if (status != TRD_OK) {
+        trdi_bell_release(s->bell, c->n);
+        return fail_submission(s, c->first, status);
     }
+    c->is_submitted = *moved = true;
+    trdi_file_tokens_free(&c->source);
+    trdi_file_tokens_free(&c->target);
     return TRD_OK;
 }
 
@@ -397,7 +363,7 @@ static trd_status write_example(run_state *s, chunk *c)
 static trd_status write_done(run_state *s, bool *moved)
 {
     for (chunk *c = s->first; c != NULL; c = s->first) {
-        while (c->n_written < c->n_submitted && trd_future_is_done(c->futures[c->n_written])) {
+        while (c->is_submitted && c->n_written < c->n && trd_future_is_done(c->futures[c->n_written])) {
             TRDI_TRY(write_example(s, c));
             *moved = true;
         }
@@ -448,17 +414,19 @@ static trd_status fill_inputs(run_state *s, const bool ready[2])
 static trd_status take_turn(run_state *s)
 {
     /* Another thread may set it, not only a signal handler. */
-    const volatile atomic_int *const stop = (const volatile atomic_int *)s->run->files.stop;
-    if (stop != NULL && atomic_load_explicit(stop, memory_order_relaxed) != 0) return trdi_fail(TRD_E_CANCELLED, "%s: stopped after %lld lines", s->run->function, (long long)s->n_written);
+    const volatile int *const stop = s->run->files.stop;
+    if (stop != NULL && TRDI_LOAD_INT(stop) != 0) {
+        return trdi_fail(TRD_E_CANCELLED, "%s: stopped after %lld lines", s->run->function, (long long)s->n_written);
+    }
     bool moved = false;
     TRDI_TRY(write_done(s, &moved));
-    TRDI_TRY(submit_some(s, &moved));
+    TRDI_TRY(submit_last(s, &moved));
     TRDI_TRY(read_some(s, &moved));
     report(s, false);
     if (moved) return TRD_OK;
     TRDI_TRY(trdi_file_output_flush(&s->output));
     bool ready[2];
-    trdi_bell_wait(s->bell, s->wanted, s->is_full ? FULL_MS : POLL_MS, ready);
+    trdi_bell_wait(s->bell, s->wanted, POLL_MS, ready);
     return fill_inputs(s, ready);
 }
 
@@ -470,10 +438,10 @@ static bool is_finished(const run_state *s)
 /* What is on its way ends; the library works on nothing of this run after it. */
 static void cancel_all(run_state *s)
 {
-    for (chunk *c = s->first; c != NULL; c = c->next) {
-        for (int64_t i = c->n_written; i < c->n_submitted; i++) trd_future_cancel(c->futures[i]);
+    for (chunk *c = s->first; c != NULL && c->is_submitted; c = c->next) {
+        for (int64_t i = c->n_written; i < c->n; i++) trd_future_cancel(c->futures[i]);
     }
-    for (chunk *c = s->first; c != NULL; c = c->next) (void)trd_future_wait_all(c->futures + c->n_written, c->n_submitted - c->n_written, -1);
+    for (chunk *c = s->first; c != NULL && c->is_submitted; c = c->next) (void)trd_future_wait_all(c->futures + c->n_written, c->n - c->n_written, -1);
 }
 
 static trd_status run_to_end(run_state *s)
@@ -535,8 +503,7 @@ static int64_t read_size(const trd_file_options *files)
 
 trd_status trdi_file_run_all(trdi_file_run *run)
 {
-    run_state s = { .run = run, .source = { .descriptor = -1 }, .target = { .descriptor = -1 }, .read_size = read_size(&run->files),
-                    .as_one = !run->scores && run->decoding.sampling_topk != 1 && run->decoding.has_seed, .piece = INT64_MAX };
+    run_state s = { .run = run, .source = { .descriptor = -1 }, .target = { .descriptor = -1 }, .read_size = read_size(&run->files) };
     trd_translator_info info = { .struct_size = sizeof info };
     TRDI_TRY(trd_translator_get_info(run->translator, &info));
     s.n_workers = info.n_workers;

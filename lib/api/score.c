@@ -14,6 +14,7 @@ typedef struct score_call {
     const trd_sequences *source, *target;
     trdi_submission     *submission;
     int64_t             *order;       /* [n] longest first */
+    bool                 lines_up;    /* as the submission's */
 } score_call;
 
 void trd_scoring_options_init(trd_scoring_options *options, size_t size)
@@ -141,6 +142,7 @@ static trd_status submit_inside(score_call *call, const trd_scoring_options *opt
     TRDI_TRY(read_call_options(call, options));
     TRDI_TRY(trdi_submit_options_read(how, call->what, &wanted));
     TRDI_TRY(make_submission(call, &wanted));
+    call->submission->lines_up = call->lines_up;
     const trd_status status = trdi_submission_start(call->submission, call->translator->workers, call->what, futures);
     trdi_submission_release(call->submission);
     return status;
@@ -157,15 +159,27 @@ trd_status trd_translator_score(trd_translator *translator, const trd_sequences 
     return status;
 }
 
+static trd_status submit(score_call *call, const trd_scoring_options *options, const trd_submit_options *how, trd_future **futures)
+{
+    for (int64_t i = 0; futures != NULL && call->source != NULL && i < call->source->n; i++) futures[i] = NULL;
+    TRDI_TRY(begin_call(call, futures));
+    const trd_status status = submit_inside(call, options, how, futures);
+    trdi_workers_leave(call->translator->workers);
+    return status;
+}
+
 trd_status trd_translator_submit_score(trd_translator *translator, const trd_sequences *source, const trd_sequences *target,
                                        const trd_scoring_options *options, const trd_submit_options *how, trd_future **futures)
 {
     score_call call = { .what = "trd_translator_submit_score", .translator = translator, .source = source, .target = target };
-    for (int64_t i = 0; futures != NULL && source != NULL && i < source->n; i++) futures[i] = NULL;
-    TRDI_TRY(begin_call(&call, futures));
-    const trd_status status = submit_inside(&call, options, how, futures);
-    trdi_workers_leave(translator->workers);
-    return status;
+    return submit(&call, options, how, futures);
+}
+
+trd_status trdi_score_line_up(trd_translator *translator, const trd_sequences *source, const trd_sequences *target,
+                              const trd_scoring_options *options, const trd_submit_options *how, trd_future **futures)
+{
+    score_call call = { .what = "trd_translator_submit_score", .translator = translator, .source = source, .target = target, .lines_up = true };
+    return submit(&call, options, how, futures);
 }
 
 /* ---- To results ---- */

@@ -77,6 +77,7 @@ struct trdi_submission {
     trd_submit_options how;
     trd_step_callback on_step;
     void         *on_step_context;
+    bool          lines_up;          /* its jobs stand in line for room, and no thread waits for it */
     bool          is_awaited;        /* a blocking call: its thread does what else the notifier does */
 
     /* What runs. */
@@ -135,7 +136,16 @@ trd_status trdi_future_convert(trd_future *future);
 /** Read how a call is to be treated, and check it. */
 trd_status trdi_submit_options_read(const trd_submit_options *options, const char *what, trd_submit_options *out);
 
-/* translate.c, score.c: one kind each. Hypotheses of a settled future become its result. */
+/* translate.c, score.c */
+/**
+ * trd_translator_submit() and trd_translator_submit_score() for a file run, which bounds what is on its way itself: this neither waits for room in the
+ * backlog nor is refused for want of it; jobs stand in line with those of callers that wait.
+ */
+trd_status trdi_translate_line_up(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
+                                  const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures);
+trd_status trdi_score_line_up(trd_translator *translator, const trd_sequences *source, const trd_sequences *target, const trd_scoring_options *options,
+                              const trd_submit_options *how, trd_future **futures);
+/* One kind each. Hypotheses of a settled future become its result. */
 trd_status trdi_translate_convert(trd_future *future);
 trd_status trdi_score_convert(trd_future *future);
 

@@ -177,7 +177,7 @@ enum { JOBS_ON_STACK = 16 };
 /* References and counts first: a job may end before this returns. */
 static trd_status submit_some(trdi_submission *s, trdi_scheduler *scheduler, trdi_job *const *jobs, int64_t n)
 {
-    const trdi_when_full when_full = s->how.refuse_when_full ? TRDI_WHEN_FULL_REFUSE : TRDI_WHEN_FULL_BLOCK;
+    const trdi_when_full when_full = s->lines_up ? TRDI_WHEN_FULL_LINE_UP : s->how.refuse_when_full ? TRDI_WHEN_FULL_REFUSE : TRDI_WHEN_FULL_BLOCK;
     atomic_fetch_add(&s->n_uses, n);
     trdi_mutex_lock(&s->call.mutex);
     s->n_unended += n;

@@ -15,6 +15,7 @@ typedef struct translate_call {
     const trd_sequences  *source, *prefix;
     trdi_submission      *submission;
     int64_t              *order;      /* [n] longest first */
+    bool                  lines_up;   /* as the submission's */
 } translate_call;
 
 void trd_decoding_options_init(trd_decoding_options *options, size_t size)
@@ -267,6 +268,7 @@ static trd_status submit_inside(translate_call *call, const trd_decoding_options
     TRDI_TRY(read_call_options(call, options));
     TRDI_TRY(trdi_submit_options_read(how, call->what, &wanted));
     TRDI_TRY(make_submission(call, &wanted));
+    call->submission->lines_up = call->lines_up;
     const trd_status status = trdi_submission_start(call->submission, call->translator->workers, call->what, futures);
     trdi_submission_release(call->submission);
     return status;
@@ -283,15 +285,27 @@ trd_status trd_translator_translate(trd_translator *translator, const trd_sequen
     return status;
 }
 
+static trd_status submit(translate_call *call, const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
+{
+    for (int64_t i = 0; futures != NULL && call->source != NULL && i < call->source->n; i++) futures[i] = NULL;
+    TRDI_TRY(begin_call(call, futures));
+    const trd_status status = submit_inside(call, options, how, futures);
+    trdi_workers_leave(call->translator->workers);
+    return status;
+}
+
 trd_status trd_translator_submit(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
                                  const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
 {
     translate_call call = { .what = "trd_translator_submit", .translator = translator, .source = source, .prefix = prefix };
-    for (int64_t i = 0; futures != NULL && source != NULL && i < source->n; i++) futures[i] = NULL;
-    TRDI_TRY(begin_call(&call, futures));
-    const trd_status status = submit_inside(&call, options, how, futures);
-    trdi_workers_leave(translator->workers);
-    return status;
+    return submit(&call, options, how, futures);
+}
+
+trd_status trdi_translate_line_up(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
+                                  const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
+{
+    translate_call call = { .what = "trd_translator_submit", .translator = translator, .source = source, .prefix = prefix, .lines_up = true };
+    return submit(&call, options, how, futures);
 }
 
 /* ---- To results ---- */

@@ -61,7 +61,7 @@ typedef struct trdi_job {
     struct {
         struct trdi_job *child, *next, *previous;
     } heap;                    /**< private: among the deadlines of waiting jobs */
-    struct trdi_entrance *entrance; /**< private: the thread that waits for its room, while ENTERING */
+    struct trdi_entrance *entrance; /**< private: the thread that waits for its room, while ENTERING; NULL if none does */
     trdi_scheduler *scheduler; /**< private; guarded by the call's mutex; NULL before submission and once DONE */
     uint64_t        sequence;  /**< private: place in the order of submission */
     int64_t         submitted_ns, admitted_ns; /**< private to the scheduler: when, by trdi_now_ns() */
@@ -138,10 +138,15 @@ void trdi_scheduler_stop(trdi_scheduler *scheduler);
 bool trdi_scheduler_join(trdi_scheduler *scheduler, int64_t deadline_ns);
 
 /** What to do when the backlog has no room. */
-typedef enum trdi_when_full { TRDI_WHEN_FULL_BLOCK, TRDI_WHEN_FULL_REFUSE } trdi_when_full;
+typedef enum trdi_when_full {
+    TRDI_WHEN_FULL_BLOCK,
+    TRDI_WHEN_FULL_REFUSE,
+    TRDI_WHEN_FULL_LINE_UP     /**< jobs stand in line for room as those of blocked threads do, in the same order, and nobody waits: for who bounds their
+                                    number himself */
+} trdi_when_full;
 
 /**
- * Put n jobs into the backlog, in order; blocks while it is full, or refuses them all. jobs[i]->call->n_pending grows by one each, before the
+ * Put n jobs into the backlog, in order; while it is full this blocks, refuses them all, or leaves them in line. jobs[i]->call->n_pending grows by one each, before the
  * first of them can run. A job cancelled before it found room ends with TRD_E_CANCELLED. Never waits for a computing worker but for room.
  *
  * @return TRD_OK; TRD_E_INVALID for a priority out of range, TRD_E_STATE when the scheduler is being destroyed, TRD_E_BUSY when refused,
@@ -164,7 +169,7 @@ void trdi_job_complete(trdi_job *job, trd_status status, const char *text);
  */
 bool trdi_call_wait(trdi_call *call, uint64_t *n_notified);
 
-/** Jobs that wait in the backlog, and jobs submitted that have not ended: these, the running ones and those whose submission blocks. */
+/** Jobs that wait in the backlog, and jobs submitted that have not ended: these, the running ones and those in line for room. */
 void trdi_scheduler_counts(trdi_scheduler *scheduler, int64_t *queued, int64_t *active);
 
 /** What a worker has done and does. */
@@ -179,7 +184,7 @@ typedef struct trdi_worker_counters {
     char    reason[TRDI_ERROR_BYTES];
 } trdi_worker_counters;
 typedef struct trdi_scheduler_counters {
-    int64_t n_queued, n_running, n_submitting;   /**< at this moment; submitting: jobs whose submission blocks */
+    int64_t n_queued, n_running, n_submitting;   /**< at this moment; submitting: jobs that stand in line for room */
     int64_t n_submitted, n_succeeded, n_failed, n_cancelled, n_expired, n_redone; /**< ever; redone: given to another worker */
 } trdi_scheduler_counters;
 void trdi_scheduler_get_counters(trdi_scheduler *scheduler, trdi_scheduler_counters *out);

@@ -124,7 +124,7 @@ static void leave_entrance(trdi_scheduler *scheduler, trdi_job *job)
     trdi_backlog_remove(&scheduler->entering, job);
     trdi_entrance *const entrance = job->entrance;
     job->entrance = NULL;
-    if (--entrance->n_entering == 0) trdi_cond_signal(&entrance->entered);
+    if (entrance != NULL && --entrance->n_entering == 0) trdi_cond_signal(&entrance->entered);
 }
 
 void trdi_let_in_locked(trdi_scheduler *scheduler)
@@ -193,7 +193,10 @@ bool trdi_job_is_expired(const trdi_job *job)
     return job->deadline_ns != 0 && trdi_now_ns() >= job->deadline_ns;
 }
 
-/* One job gets in line; or it ends, as it was cancelled before, is too late, or all workers have retired meanwhile. */
+/*
+ * One job gets in line; or it ends, as it was cancelled before, is too late, or all workers have retired meanwhile.
+ * @param entrance  NULL: no thread waits for its room
+ */
 static void line_up(trdi_scheduler *scheduler, trdi_job *job, trdi_entrance *entrance, trdi_ended *ended)
 {
     scheduler->cost_unfinished += trdi_job_cost(job);
@@ -207,13 +210,16 @@ static void line_up(trdi_scheduler *scheduler, trdi_job *job, trdi_entrance *ent
         job->sequence = scheduler->n_sequenced++;
         job->state = TRDI_JOB_ENTERING;
         job->entrance = entrance;
-        entrance->n_entering++;
+        if (entrance != NULL) entrance->n_entering++;
         trdi_backlog_append(&scheduler->entering, job);
         watch_deadline(scheduler, job);
     }
 }
 
-/* Jobs that find room come into the backlog many at once: a worker meets all of them. The others are let in by who makes room. */
+/*
+ * Jobs that find room come into the backlog many at once: a worker meets all of them. The others are let in by who makes room, for which the thread
+ * waits at its entrance, if it has one.
+ */
 static void enqueue(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_entrance *entrance)
 {
     trdi_ended ended = { .first = NULL };
@@ -226,7 +232,7 @@ static void enqueue(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, 
     }
     trdi_let_in_locked(scheduler);
     if (ended.first != NULL) let_others_in(scheduler, &ended);
-    while (entrance->n_entering > 0) trdi_cond_wait(&entrance->entered, &scheduler->mutex);
+    while (entrance != NULL && entrance->n_entering > 0) trdi_cond_wait(&entrance->entered, &scheduler->mutex);
     trdi_mutex_unlock(&scheduler->mutex);
 }
 
@@ -292,6 +298,7 @@ static trd_status check_jobs(trdi_job *const *jobs, size_t n, bool *has_deadline
     return TRD_OK;
 }
 
+/* @param entrance  where this thread waits for room; NULL: it does not */
 static trd_status submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_when_full when_full, trdi_entrance *entrance)
 {
     bool has_deadlines;
@@ -319,6 +326,7 @@ static trd_status submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_
 
 trd_status trdi_scheduler_submit(trdi_scheduler *scheduler, trdi_job *const *jobs, size_t n, trdi_when_full when_full)
 {
+    if (when_full == TRDI_WHEN_FULL_LINE_UP) return submit(scheduler, jobs, n, when_full, NULL);
     trdi_entrance entrance = { .n_entering = 0 };
     TRDI_TRY(trdi_cond_init(&entrance.entered));
     const trd_status status = submit(scheduler, jobs, n, when_full, &entrance);

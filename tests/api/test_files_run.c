@@ -144,6 +144,78 @@ static void test_short_backlog(void)
     translator = one;
 }
 
+/* Threads that make one call after the other. */
+enum { N_CALLERS = 8, MOST_CALLS = 4000 };
+static atomic_llong n_calls;
+static atomic_bool is_over;
+static rig_batch one_word;
+
+static void *call_on(void *context)
+{
+    const trd_decoding_options greedy = files_greedy();
+    while (!atomic_load(&is_over) && atomic_fetch_add(&n_calls, 1) < MOST_CALLS) {
+        trd_results *results;
+        CHECK_OK(trd_translator_translate(context, &one_word.sequences, NULL, &greedy, &results));
+        trd_results_destroy(results);
+    }
+    return NULL;
+}
+
+/* In a full backlog a run stands in line like others: its lines do not wait until nobody else has anything to do. */
+static void test_beside_callers(void)
+{
+    trd_translator *const one = translator;
+    translator = files_translator(1, 4);
+    const trd_decoding_options greedy = files_greedy();
+    write_words("source", 100);
+    one_word.sequences.n = 0;
+    rig_add(&one_word, "c a t");
+    pthread_t threads[N_CALLERS];
+    for (int i = 0; i < N_CALLERS; i++) CHECK_INT(pthread_create(&threads[i], NULL, call_on, translator), 0);
+    trd_translator_counters c = { .struct_size = sizeof c };
+    do CHECK_OK(trd_translator_get_counters(translator, &c));
+    while (c.n_submitting == 0 && atomic_load(&n_calls) < MOST_CALLS);
+    const long long before = atomic_load(&n_calls);
+    const trd_file_options files = files_options("source", NULL, "out");
+    CHECK_OK(trd_translator_translate_file(translator, &files, &greedy, NULL));
+    const long long calls = atomic_load(&n_calls) - before;
+    atomic_store(&is_over, true);
+    for (int i = 0; i < N_CALLERS; i++) CHECK_INT(pthread_join(threads[i], NULL), 0);
+    printf("%lld calls beside a run of 100 lines\n", calls);
+    CHECK(before < MOST_CALLS / 2 && before + calls < MOST_CALLS);
+    CHECK_STRING(read_text("out"), expected_words(&greedy, 100));
+    trd_translator_destroy(translator);
+    translator = one;
+}
+
+static atomic_int called_back = -1;
+
+static void run_file(void *context, trd_future *future)
+{
+    (void)future;
+    const trd_status status = trd_translator_translate_file(translator, context, NULL, NULL);
+    if (status != TRD_OK) CHECK(strstr(trd_last_error(), "a callback of futures cannot wait for a file") != NULL);
+    atomic_store(&called_back, (int)status);
+}
+
+/* Others would wait for the callback's end. */
+static void test_inside_callback(void)
+{
+    write_words("source", 3);
+    trd_file_options files = files_options("source", NULL, "out");
+    one_word.sequences.n = 0;
+    rig_add(&one_word, "c a t");
+    trd_submit_options how;
+    trd_submit_options_init(&how, sizeof how);
+    how.on_done = run_file;
+    how.on_done_context = &files;
+    trd_future *future;
+    CHECK_OK(trd_translator_submit(translator, &one_word.sequences, NULL, NULL, &how, &future));
+    while (atomic_load(&called_back) == -1) (void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    CHECK_INT(atomic_load(&called_back), TRD_E_STATE);
+    trd_future_release(future);
+}
+
 static void test_sampling(void)
 {
     trd_decoding_options options = files_greedy();
@@ -582,6 +654,8 @@ int main(void)
     test_huge_line();
     test_chunks();
     test_short_backlog();
+    test_beside_callers();
+    test_inside_callback();
     test_sampling();
     test_scoring();
     test_numbers();

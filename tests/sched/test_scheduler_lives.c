@@ -303,6 +303,41 @@ static void test_poison(void)
     trdi_call_destroy(&call);
 }
 
+/* Jobs in line without a thread: let in one by one, cancelled, drained or cancelled with the scheduler. */
+static void test_line_up(trdi_ending ending)
+{
+    enum { N = 20 };
+    sleepy_job held = { .n_steps = 1, .gated = true }, jobs[N];
+    trdi_job *list[N];
+    trdi_call call;
+    CHECK_OK(trdi_call_init(&call));
+    sleepy_plan plan = { .capacity = 1, .step_us = 100, .fail_open = -1 };
+    trdi_scheduler *const scheduler = make(&plan, 1, 2, NULL);
+    CHECK_OK(submit(scheduler, &call, &held));
+    await_running(scheduler, 1);
+    for (int i = 0; i < N; i++) {
+        jobs[i] = (sleepy_job){ .n_steps = 1, .job.call = &call };
+        list[i] = &jobs[i].job;
+    }
+    CHECK_OK(trdi_scheduler_submit(scheduler, list, N, TRDI_WHEN_FULL_LINE_UP));   /* comes back, although there is room for 2 */
+    trdi_scheduler_counters c;
+    trdi_scheduler_get_counters(scheduler, &c);
+    CHECK_INT(c.n_queued, 2);
+    CHECK_INT(c.n_submitting, N - 2);
+    trdi_job_cancel(list[N - 1]);
+    trdi_job_cancel(list[0]);
+    trdi_scheduler_get_counters(scheduler, &c);
+    CHECK_INT(c.n_queued, 2);
+    CHECK_INT(c.n_submitting, N - 4);
+    CHECK_INT(jobs[2].job.state, TRDI_JOB_QUEUED);
+    CHECK_INT(jobs[3].job.state, TRDI_JOB_ENTERING);
+    if (ending == TRDI_DRAIN) atomic_store(&held.gate_open, true);
+    trdi_scheduler_destroy(scheduler, ending);
+    CHECK_INT(call.n_pending, 0);
+    for (int i = 0; i < N; i++) CHECK_INT(jobs[i].job.status, ending == TRDI_CANCEL || i == 0 || i == N - 1 ? TRD_E_CANCELLED : TRD_OK);
+    trdi_call_destroy(&call);
+}
+
 /* A device that is lost and cannot be opened again: its only worker retires, and nobody hangs, not the destroy either. */
 static void test_lost(void)
 {
@@ -486,6 +521,8 @@ int main(void)
     test_redone();
     test_retired();
     test_poison();
+    test_line_up(TRDI_DRAIN);
+    test_line_up(TRDI_CANCEL);
     test_lost();
     test_stop();
     test_round_robin();

@@ -74,7 +74,7 @@ static void test_places(void)
     (void)umask(mask);
     CHECK_OK(trd_trace_write("/dev/null"));
     CHECK(stat("/dev/null", &now) == 0 && S_ISCHR(now.st_mode));
-    if (access("/dev/full", W_OK) == 0) CHECK_FAILS(trd_trace_write("/dev/full"), TRD_E_IO, "cannot write /dev/full: No space left");
+    if (stat("/dev/full", &now) == 0 && S_ISCHR(now.st_mode)) CHECK_FAILS(trd_trace_write("/dev/full"), TRD_E_IO, "cannot write /dev/full: No space left");
 }
 
 static json_t *written(const char *name)
