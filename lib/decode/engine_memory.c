@@ -128,6 +128,7 @@ void trdi_engine_recover(trdi_engine *e)
     forget_limits(e);
     if (e->n_groups > 0 && before < INT64_MAX / 2) e->max_units = 2 * before;
     if (e->n_held == 0) {
+        if (e->builder.runner != NULL) trdi_runner_set_frugal(e->builder.runner, false);
         if (e->crowded_out) yield(e);
         return;
     }
@@ -192,6 +193,7 @@ void trdi_engine_relieve(trdi_engine *e)
     count_held(e, newest);
     if (!is_last) return;
     shrink(e);
+    trdi_runner_set_frugal(e->builder.runner, true);
     forget_limits(e);
     e->crowded_out = is_crowded_out;
 }

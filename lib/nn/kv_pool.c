@@ -54,6 +54,31 @@ static trd_status grown_buffer(const trdi_kv_pool *pool, int64_t n_blocks, void 
     return TRD_OK;
 }
 
+static trd_status write_back(trdi_kv_pool *pool, const void *contents, size_t bytes)
+{
+    TRDI_TRY(trdi_memory_budget_alloc(pool->budget, TRDI_PART_KV, pool->ops, pool->device, bytes, TRDI_MEMORY_DEVICE, &pool->buffer));
+    return pool->ops->write(pool->queue, (trdi_span){ pool->buffer, 0 }, contents, bytes);
+}
+
+/* As grown_buffer(), without room for both: the old buffer has gone when this succeeds. */
+static trd_status moved_by_host(trdi_kv_pool *pool, int64_t n_blocks, void **out)
+{
+    const size_t before = (size_t)pool->n_blocks * pool->block_bytes, bytes = (size_t)n_blocks * pool->block_bytes;
+    void *const contents = trdi_alloc(before);
+    if (contents == NULL) return trdi_fail(TRD_E_MEMORY, "KV pool of %lld blocks: out of memory", (long long)n_blocks);
+    trd_status status = pool->ops->read(pool->queue, contents, (trdi_span){ pool->buffer, 0 }, before);
+    if (status == TRD_OK) {
+        trdi_memory_budget_free(pool->budget, TRDI_PART_KV, pool->ops, pool->buffer, before);
+        pool->buffer = NULL;
+        status = trdi_memory_budget_alloc(pool->budget, TRDI_PART_KV, pool->ops, pool->device, bytes, TRDI_MEMORY_DEVICE, out);
+        if (status == TRD_OK) status = pool->ops->write(pool->queue, (trdi_span){ *out, 0 }, contents, before);
+        else if (write_back(pool, contents, before) == TRD_OK) status = trdi_fail_within(status, "KV pool of %lld blocks", (long long)n_blocks);
+        else status = trdi_fail(TRD_E_DEVICE, "KV pool of %lld blocks: its memory was let go and is not to be had again", (long long)pool->n_blocks);
+    }
+    trdi_free(contents);
+    return status;
+}
+
 static trd_status grow(trdi_kv_pool *pool, int64_t n_blocks)
 {
     if (n_blocks > INT32_MAX) return trdi_fail(TRD_E_MEMORY, "KV pool: %lld blocks are too many", (long long)n_blocks);
@@ -64,6 +89,8 @@ static trd_status grow(trdi_kv_pool *pool, int64_t n_blocks)
     if (uses == NULL || free_blocks == NULL)
         status = trdi_fail(TRD_E_MEMORY, "KV pool: tables of %lld blocks", (long long)n_blocks);
     if (status == TRD_OK) status = grown_buffer(pool, n_blocks, &buffer);
+    if (status == TRD_E_MEMORY && pool->frugal && pool->n_blocks > 0 && uses != NULL && free_blocks != NULL)
+        status = moved_by_host(pool, n_blocks, &buffer);
     if (status != TRD_OK) {
         trdi_free(uses);
         trdi_free(free_blocks);
@@ -94,6 +121,7 @@ trd_status trdi_kv_pool_reserve(trdi_kv_pool *pool, int64_t n)
 {
     if (n <= pool->n_free) return TRD_OK;
     const int64_t wanted = pool->n_blocks - pool->n_free + n;
+    if (pool->frugal) return grow(pool, wanted);
     const int64_t by_half = pool->n_blocks + pool->n_blocks / 2;
     int64_t ample = wanted < by_half ? by_half : wanted;
     if (ample < SMALLEST_POOL) ample = SMALLEST_POOL;

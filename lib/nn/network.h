@@ -121,6 +121,8 @@ int32_t trdi_runner_block_uses(const trdi_runner *runner, int32_t block);
 int64_t trdi_runner_free_blocks(const trdi_runner *runner);
 /** Give back the memory of steps, and of the pool unless a block is in use. What was begun is void; the next step makes buffers anew. */
 void trdi_runner_shrink(trdi_runner *runner);
+/** From now on take no byte more than steps and blocks need, however slow that is. */
+void trdi_runner_set_frugal(trdi_runner *runner, bool frugal);
 /** Blocks in use, for leak checks. */
 int64_t trdi_runner_blocks_in_use(const trdi_runner *runner);
 

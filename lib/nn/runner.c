@@ -90,8 +90,10 @@ static trd_status grow_from(trdi_runner *runner, trdi_capacities capacities, con
 /** Where memory is short the old buffers make room, which hold nothing between steps, and the new ones are as small as the step allows. */
 static trd_status grow(trdi_runner *runner, const trdi_step_sizes *sizes, uint32_t features)
 {
-    const trd_status status = grow_from(runner, runner->places.capacities, sizes, features);
-    if (status != TRD_E_MEMORY || runner->places.arena == NULL) return status;
+    if (!runner->pool.frugal) {
+        const trd_status status = grow_from(runner, runner->places.capacities, sizes, features);
+        if (status != TRD_E_MEMORY || runner->places.arena == NULL) return status;
+    }
     drop_buffers(runner);
     return grow_from(runner, (trdi_capacities){ .features = 0 }, sizes, features);
 }
@@ -102,11 +104,13 @@ static trd_status grow(trdi_runner *runner, const trdi_step_sizes *sizes, uint32
  */
 static trd_status reserve_blocks(trdi_runner *runner, int64_t n)
 {
-    TRDI_TRY(trdi_kv_pool_reserve(&runner->pool, n));
-    if (runner->places.pool == runner->pool.buffer) return TRD_OK;
+    /* A frugal pool lets its buffer go before it has another, at whatever address; plans would keep it. */
+    if (runner->pool.frugal && n > runner->pool.n_free) drop_plans(runner);
+    const trd_status status = trdi_kv_pool_reserve(&runner->pool, n);
+    if (runner->places.pool == runner->pool.buffer) return status;
     drop_plans(runner);
     runner->places.pool = runner->pool.buffer;
-    return TRD_OK;
+    return status;
 }
 
 /** The plan for a stage in the present buffers and pool, recorded if it is new. */
@@ -241,6 +245,11 @@ trd_status trdi_runner_create(trdi_network *network, void *queue, trdi_runner **
 void trdi_runner_set_budget(trdi_runner *runner, trdi_memory_budget *budget)
 {
     runner->pool.budget = budget;
+}
+
+void trdi_runner_set_frugal(trdi_runner *runner, bool frugal)
+{
+    runner->pool.frugal = frugal;
 }
 
 size_t trdi_runner_bytes(const trdi_runner *runner)
