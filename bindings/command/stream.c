@@ -126,10 +126,24 @@ static bool is_broken_pipe(const char *text)
     return strncmp(text, "cannot write", 12) == 0 && strstr(text, strerror(EPIPE)) != NULL;
 }
 
+/** Do two paths lead to one file that is there, or are they the same name? Streams and devices may serve twice. */
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat about_a, about_b;
+    if (a == NULL || b == NULL || is_standard(a) || is_standard(b)) return false;
+    if (stat(a, &about_a) != 0 || stat(b, &about_b) != 0) return strcmp(a, b) == 0;
+    return S_ISREG(about_a.st_mode) && about_a.st_dev == about_b.st_dev && about_a.st_ino == about_b.st_ino;
+}
+
+/** The trace is written last, over whatever is there. */
 static int start_trace(const stream *s)
 {
-    if (s->settings.trace == NULL || trd_trace_start(0) == TRD_OK) return STATUS_GO_ON;
-    return library_error(s->program);
+    const stream_settings *const from = &s->settings;
+    if (from->trace == NULL) return STATUS_GO_ON;
+    const char *const others[] = { from->src, from->tgt, from->out, from->src_spm, from->tgt_spm };
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (is_same_file(from->trace, others[i])) return usage_error(s->program, "--trace: %s is an input or the output", from->trace);
+    return trd_trace_start(0) == TRD_OK ? STATUS_GO_ON : library_error(s->program);
 }
 
 /** Also of work that failed or was interrupted. */

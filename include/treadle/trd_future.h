@@ -22,6 +22,7 @@ typedef struct trd_future trd_future;
  * The future is done. Runs on the library's notifier thread, never on a worker, one callback at a time, after trd_future_is_done() has become
  * true. May call the library, and release the future; must not wait for other futures for long, nor submit to a full backlog without
  * refuse_when_full: callbacks queue up behind it. Destroying a translator does not wait for callbacks: a context may go when on_done came for every future.
+ * A process that ends drops callbacks that have not begun.
  */
 typedef void (*trd_done_callback)(void *context, trd_future *future);
 

@@ -56,7 +56,7 @@ typedef struct trd_translator_options {
      * rest of the batch nor the number of threads. "fast": large products may go to a vendor's library, which chooses by shape.
      */
     const char *numerics;
-    const char *policy;              /**< who takes the next work: "throughput" (NULL, default), "latency" ... ; an unknown name is refused with the list */
+    const char *policy;              /**< who takes the next work: "throughput" (NULL, default), "latency", "round-robin" (docs/serving.md); an unknown name is refused with the list */
     int64_t     memory_limit;        /**< bytes of each device for weights, keys and values, and steps together: work waits where it is short; 0 (default): none */
 } trd_translator_options;
 

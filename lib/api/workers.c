@@ -121,12 +121,26 @@ static void free_workers(trdi_workers *workers)
     trdi_free(workers);
 }
 
+/* Which device runs a job is chance: then so is the result. */
+static void warn_of_types(const trdi_workers *workers)
+{
+    const trdi_worker_device *const first = &workers->devices[0];
+    for (int32_t i = 1; i < workers->n_devices; i++) {
+        const trdi_worker_device *const other = &workers->devices[i];
+        if (strcmp(first->compute_type, other->compute_type) == 0) continue;
+        trdi_log(TRD_LOG_WARNING, "model '%s': %s computes in %s, %s in %s: results depend on which of them runs a request; name one compute type",
+                 workers->model->name, first->device->facts.id, first->compute_type, other->device->facts.id, other->compute_type);
+        return;
+    }
+}
+
 static trd_status fill_workers(trdi_workers *workers, trdi_device *const *devices, size_t n, const trd_translator_options *options)
 {
     TRDI_TRY(note_devices(workers, devices, n));
     TRDI_TRY(copy_options(workers, options));
     TRDI_TRY(trdi_workers_init_budgets(workers));
     TRDI_TRY(trdi_loaded_create(workers, &workers->loaded));
+    warn_of_types(workers);
     return trdi_loaded_start(workers, workers->loaded, &workers->scheduler);
 }
 

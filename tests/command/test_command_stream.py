@@ -531,6 +531,14 @@ class Devices(CommandCase):
 
 
 class Traces(CommandCase):
+    def test_no_input_or_output_is_overwritten(self):
+        source, out = self.file("source", letters(WORDS)), self.folder / "out"
+        link = self.folder / "link"
+        link.symlink_to(source)
+        for trace in [source, link, out]:
+            self.fails(2, "translate", "--model", MODEL, "--src", source, "--out", out, "--trace", trace, says="is an input or the output")
+        self.assertEqual(source.read_text(), letters(WORDS))
+
     def test_formats(self):
         source, out, trace = self.file("source", letters(WORDS)), self.folder / "out", self.folder / "trace"
         self.ok("translate", "--model", MODEL, "--src", source, "--out", out, "--inter_threads=2", "--trace", trace)
