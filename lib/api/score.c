@@ -7,14 +7,13 @@
 
 /* What a call is made of, while its submission is made. */
 typedef struct score_call {
-    const char          *what;        /* the public function */
-    trd_translator      *translator;
+    trdi_making          of;
     const trd_model     *model;
+    const trd_scoring_options *given; /* the caller's, or NULL */
     trd_scoring_options  options;
-    const trd_sequences *source, *target;
+    const trd_sequences *target;
     trdi_submission     *submission;
     int64_t             *order;       /* [n] longest first */
-    bool                 lines_up;    /* as the submission's */
 } score_call;
 
 void trd_scoring_options_init(trd_scoring_options *options, size_t size)
@@ -25,19 +24,10 @@ void trd_scoring_options_init(trd_scoring_options *options, size_t size)
 
 /* ---- Arguments ---- */
 
-/* A call that may be made is inside: trdi_workers_leave(). */
-static trd_status begin_call(score_call *call, const void *out)
-{
-    if (out == NULL) return trdi_fail(TRD_E_INVALID, "%s: out is NULL", call->what);
-    if (call->translator == NULL) return trdi_fail(TRD_E_INVALID, "%s: translator is NULL", call->what);
-    call->model = call->translator->model;
-    return trdi_workers_hold(call->translator->workers, call->what);
-}
-
 static trd_status check_arguments(const score_call *call)
 {
-    const trd_sequences *source = call->source, *target = call->target;
-    if (source == NULL || target == NULL) return trdi_fail(TRD_E_INVALID, "%s: %s is NULL", call->what, source == NULL ? "source" : "target");
+    const trd_sequences *source = call->of.source, *target = call->target;
+    if (source == NULL || target == NULL) return trdi_fail(TRD_E_INVALID, "%s: %s is NULL", call->of.what, source == NULL ? "source" : "target");
     TRDI_TRY(trdi_sequences_check(source, "source"));
     TRDI_TRY(trdi_sequences_check(target, "target"));
     if ((source->n == 0) != (target->n == 0) || target->n < source->n) {
@@ -50,7 +40,7 @@ static trd_status read_call_options(score_call *call, const trd_scoring_options 
 {
     trd_scoring_options *out = &call->options;
     trd_scoring_options_init(out, sizeof *out);
-    TRDI_TRY(trdi_read_options(out, sizeof *out, options, call->what));
+    TRDI_TRY(trdi_read_options(out, sizeof *out, options, call->of.what));
     if (out->offset < 0) return trdi_fail(TRD_E_INVALID, "offset is %lld, it must be >= 0", (long long)out->offset);
     if (out->max_input_length < 0) return trdi_fail(TRD_E_INVALID, "max_input_length is %lld, it must be >= 0", (long long)out->max_input_length);
     return TRD_OK;
@@ -108,78 +98,57 @@ static trd_status fill_submission(score_call *call)
 {
     trdi_submission *s = call->submission;
     s->offset = call->options.offset;
-    TRDI_TRY(trdi_sources_prepare(call->model, call->source, call->options.max_input_length, &s->sources));
+    TRDI_TRY(trdi_sources_prepare(call->model, call->of.source, call->options.max_input_length, &s->sources));
     TRDI_TRY(copy_targets(call));
     return add_jobs(call);
 }
 
-/* @param how  NULL for a blocking call */
-static trd_status make_submission(score_call *call, const trd_submit_options *how)
+static trd_status check(trdi_making *making)
 {
-    TRDI_TRY(trdi_submission_create(TRDI_JOB_SCORE, call->translator->model, call->source->n, how, &call->submission));
+    score_call *call = (score_call *)(void *)making;
+    call->model = making->translator->model;
+    TRDI_TRY(check_arguments(call));
+    return read_call_options(call, call->given);
+}
+
+static trd_status make(trdi_making *making, const trd_submit_options *how, trdi_submission **out)
+{
+    score_call *call = (score_call *)(void *)making;
+    TRDI_TRY(trdi_submission_create(TRDI_JOB_SCORE, making->translator->model, making->source->n, how, out));
+    call->submission = *out;
     const trd_status status = fill_submission(call);
     trdi_free(call->order);
-    if (status == TRD_OK) return TRD_OK;
-    trdi_submission_release(call->submission);
+    if (status != TRD_OK) trdi_submission_release(call->submission);
     return status;
 }
 
-/* The part of a blocking call in which it is inside. */
-static trd_status run_inside(score_call *call, const trd_scoring_options *options, trd_results **out)
+static score_call describe(const char *what, trd_translator *translator, const trd_sequences *source, const trd_sequences *target,
+                      const trd_scoring_options *options)
 {
-    TRDI_TRY(check_arguments(call));
-    TRDI_TRY(read_call_options(call, options));
-    TRDI_TRY(make_submission(call, NULL));
-    const trd_status status = trdi_submission_run(call->submission, call->translator->workers, call->what, out);
-    trdi_submission_release(call->submission);
-    return status;
-}
-
-static trd_status submit_inside(score_call *call, const trd_scoring_options *options, const trd_submit_options *how, trd_future **futures)
-{
-    trd_submit_options wanted;
-    TRDI_TRY(check_arguments(call));
-    TRDI_TRY(read_call_options(call, options));
-    TRDI_TRY(trdi_submit_options_read(how, call->what, &wanted));
-    TRDI_TRY(make_submission(call, &wanted));
-    call->submission->lines_up = call->lines_up;
-    const trd_status status = trdi_submission_start(call->submission, call->translator->workers, call->what, futures);
-    trdi_submission_release(call->submission);
-    return status;
+    return (score_call){
+        .of = { .what = what, .translator = translator, .source = source, .check = check, .make = make }, .target = target, .given = options };
 }
 
 trd_status trd_translator_score(trd_translator *translator, const trd_sequences *source, const trd_sequences *target,
-                                const trd_scoring_options *options, trd_results **out)
+                                   const trd_scoring_options *options, trd_results **out)
 {
-    if (out != NULL) *out = NULL;
-    score_call call = { .what = "trd_translator_score", .translator = translator, .source = source, .target = target };
-    TRDI_TRY(begin_call(&call, out));
-    const trd_status status = run_inside(&call, options, out);
-    trdi_workers_leave(translator->workers);
-    return status;
-}
-
-static trd_status submit(score_call *call, const trd_scoring_options *options, const trd_submit_options *how, trd_future **futures)
-{
-    for (int64_t i = 0; futures != NULL && call->source != NULL && i < call->source->n; i++) futures[i] = NULL;
-    TRDI_TRY(begin_call(call, futures));
-    const trd_status status = submit_inside(call, options, how, futures);
-    trdi_workers_leave(call->translator->workers);
-    return status;
+    score_call call = describe("trd_translator_score", translator, source, target, options);
+    return trdi_making_run(&call.of, out);
 }
 
 trd_status trd_translator_submit_score(trd_translator *translator, const trd_sequences *source, const trd_sequences *target,
-                                       const trd_scoring_options *options, const trd_submit_options *how, trd_future **futures)
+                  const trd_scoring_options *options, const trd_submit_options *how, trd_future **futures)
 {
-    score_call call = { .what = "trd_translator_submit_score", .translator = translator, .source = source, .target = target };
-    return submit(&call, options, how, futures);
+    score_call call = describe("trd_translator_submit_score", translator, source, target, options);
+    return trdi_making_submit(&call.of, how, futures);
 }
 
 trd_status trdi_score_line_up(trd_translator *translator, const trd_sequences *source, const trd_sequences *target,
-                              const trd_scoring_options *options, const trd_submit_options *how, trd_future **futures)
+                                 const trd_scoring_options *options, const trd_submit_options *how, trd_future **futures)
 {
-    score_call call = { .what = "trd_translator_submit_score", .translator = translator, .source = source, .target = target, .lines_up = true };
-    return submit(&call, options, how, futures);
+    score_call call = describe("trd_translator_submit_score", translator, source, target, options);
+    call.of.lines_up = true;
+    return trdi_making_submit(&call.of, how, futures);
 }
 
 /* ---- To results ---- */

@@ -115,6 +115,25 @@ void trdi_submission_add_job(trdi_submission *submission, trdi_example *first, i
 void trdi_submission_retain(trdi_submission *submission);
 void trdi_submission_release(trdi_submission *submission);
 
+/**
+ * One public call while it is made: what both kinds share, the first member of theirs. It is inside (trdi_workers_hold()) from when its translator is known until
+ * its jobs are submitted, or, blocking, over.
+ */
+typedef struct trdi_making {
+    const char     *what;            /* the public function, for messages */
+    trd_translator *translator;
+    const trd_sequences *source;
+    bool            lines_up;        /* as the submission's */
+    /** Arguments and options. */
+    trd_status    (*check)(struct trdi_making *making);
+    /** @param how  NULL for a blocking call */
+    trd_status    (*make)(struct trdi_making *making, const trd_submit_options *how, trdi_submission **out);
+} trdi_making;
+
+/* submission_call.c */
+trd_status trdi_making_run(trdi_making *making, trd_results **out);
+trd_status trdi_making_submit(trdi_making *making, const trd_submit_options *how, trd_future **futures);
+
 /* submission_run.c: running */
 /**
  * Run all to its end on the calling thread, which is given the token callbacks. A call without examples needs no workers.

@@ -8,14 +8,13 @@
 
 /* What a call is made of, while its submission is made. */
 typedef struct translate_call {
-    const char           *what;       /* the public function */
-    trd_translator       *translator;
+    trdi_making           of;
     const trd_model      *model;
+    const trd_decoding_options *given; /* the caller's, or NULL */
     trd_decoding_options  options;
-    const trd_sequences  *source, *prefix;
+    const trd_sequences  *prefix;
     trdi_submission      *submission;
     int64_t              *order;      /* [n] longest first */
-    bool                  lines_up;   /* as the submission's */
 } translate_call;
 
 void trd_decoding_options_init(trd_decoding_options *options, size_t size)
@@ -30,23 +29,14 @@ void trd_decoding_options_init(trd_decoding_options *options, size_t size)
 
 /* ---- Arguments ---- */
 
-/* A call that may be made is inside: trdi_workers_leave(). */
-static trd_status begin_call(translate_call *call, const void *out)
-{
-    if (out == NULL) return trdi_fail(TRD_E_INVALID, "%s: out is NULL", call->what);
-    if (call->translator == NULL) return trdi_fail(TRD_E_INVALID, "%s: translator is NULL", call->what);
-    call->model = call->translator->model;
-    return trdi_workers_hold(call->translator->workers, call->what);
-}
-
 static trd_status check_arguments(const translate_call *call)
 {
-    if (call->source == NULL) return trdi_fail(TRD_E_INVALID, "%s: source is NULL", call->what);
-    TRDI_TRY(trdi_sequences_check(call->source, "source"));
+    if (call->of.source == NULL) return trdi_fail(TRD_E_INVALID, "%s: source is NULL", call->of.what);
+    TRDI_TRY(trdi_sequences_check(call->of.source, "source"));
     if (call->prefix == NULL) return TRD_OK;
     TRDI_TRY(trdi_sequences_check(call->prefix, "prefix"));
-    if (call->prefix->n > 0 && call->prefix->n < call->source->n) {
-        return trdi_fail(TRD_E_INVALID, "prefix has less examples (%lld) than source (%lld)", (long long)call->prefix->n, (long long)call->source->n);
+    if (call->prefix->n > 0 && call->prefix->n < call->of.source->n) {
+        return trdi_fail(TRD_E_INVALID, "prefix has less examples (%lld) than source (%lld)", (long long)call->prefix->n, (long long)call->of.source->n);
     }
     return TRD_OK;
 }
@@ -55,7 +45,7 @@ static trd_status read_call_options(translate_call *call, const trd_decoding_opt
 {
     trd_decoding_options *out = &call->options;
     trd_decoding_options_init(out, sizeof *out);
-    TRDI_TRY(trdi_read_options(out, sizeof *out, options, call->what));
+    TRDI_TRY(trdi_read_options(out, sizeof *out, options, call->of.what));
     TRDI_TRY(trdi_sequences_check(&out->suppress_sequences, "suppress_sequences"));
     TRDI_TRY(trdi_sequences_check(&out->end_tokens, "end_tokens"));
     if (out->max_batch_size < 0) return trdi_fail(TRD_E_INVALID, "max_batch_size is %lld, it must be >= 0", (long long)out->max_batch_size);
@@ -165,7 +155,7 @@ static trd_status add_example(translate_call *call, int64_t i)
 static trd_status make_generator(translate_call *call)
 {
     trdi_search *search = &call->submission->search;
-    if (search->rng != TRD_RNG_MT19937 || search->sampling_topk == 1 || trdi_workers_count(call->translator->workers) > 1) return TRD_OK;
+    if (search->rng != TRD_RNG_MT19937 || search->sampling_topk == 1 || trdi_workers_count(call->of.translator->workers) > 1) return TRD_OK;
     search->generator = trdi_alloc(sizeof *search->generator);
     if (search->generator == NULL) return trdi_fail(TRD_E_MEMORY, "random generator: out of memory");
     trdi_mt19937_seed(search->generator, (uint32_t)search->seed);
@@ -180,7 +170,7 @@ static void make_jobs(translate_call *call)
     const trd_decoding_options *o = &call->options;
     int64_t longest = 0, in_batch = 0, n = 0, first = 0;
     for (int64_t k = 0; k < s->n; k++) {
-        const int64_t i = call->order[k], weight = o->batch_by_tokens && o->max_batch_size > 0 ? call->source->lengths[i] : 1;
+        const int64_t i = call->order[k], weight = o->batch_by_tokens && o->max_batch_size > 0 ? call->of.source->lengths[i] : 1;
         longest = weight > longest ? weight : longest;
         if (o->max_batch_size > 0 && in_batch > 0 && (in_batch + 1) * longest > o->max_batch_size) {
             if (n > 0) trdi_submission_add_job(s, &s->examples[first], n);
@@ -228,84 +218,63 @@ static trd_status fill_submission(translate_call *call)
 {
     trdi_submission *s = call->submission;
     copy_options(call);
-    TRDI_TRY(trdi_sources_prepare(call->model, call->source, call->options.max_input_length, &s->sources));
+    TRDI_TRY(trdi_sources_prepare(call->model, call->of.source, call->options.max_input_length, &s->sources));
     TRDI_TRY(copy_targets(call));
     TRDI_TRY(copy_texts(call));
     for (int64_t i = 0; i < s->n; i++) {
-        s->futures[i].n_source = call->source->lengths[i];
+        s->futures[i].n_source = call->of.source->lengths[i];
         s->futures[i].n_idle = idle_tokens(call, &s->futures[i]);
     }
     return add_jobs(call);
 }
 
-/* @param how  NULL for a blocking call */
-static trd_status make_submission(translate_call *call, const trd_submit_options *how)
+static trd_status check(trdi_making *making)
 {
-    TRDI_TRY(trdi_submission_create(TRDI_JOB_SEARCH, call->translator->model, call->source->n, how, &call->submission));
-    call->submission->n_vocabulary = trdi_workers_vocabulary(call->translator->workers);
+    translate_call *call = (translate_call *)(void *)making;
+    call->model = making->translator->model;
+    TRDI_TRY(check_arguments(call));
+    return read_call_options(call, call->given);
+}
+
+static trd_status make(trdi_making *making, const trd_submit_options *how, trdi_submission **out)
+{
+    translate_call *call = (translate_call *)(void *)making;
+    TRDI_TRY(trdi_submission_create(TRDI_JOB_SEARCH, making->translator->model, making->source->n, how, out));
+    call->submission = *out;
+    call->submission->n_vocabulary = trdi_workers_vocabulary(call->of.translator->workers);
     const trd_status status = fill_submission(call);
     trdi_free(call->order);
-    if (status == TRD_OK) return TRD_OK;
-    trdi_submission_release(call->submission);
+    if (status != TRD_OK) trdi_submission_release(call->submission);
     return status;
 }
 
-/* The part of a blocking call in which it is inside. */
-static trd_status run_inside(translate_call *call, const trd_decoding_options *options, trd_results **out)
+static translate_call describe(const char *what, trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
+                      const trd_decoding_options *options)
 {
-    TRDI_TRY(check_arguments(call));
-    TRDI_TRY(read_call_options(call, options));
-    TRDI_TRY(make_submission(call, NULL));
-    const trd_status status = trdi_submission_run(call->submission, call->translator->workers, call->what, out);
-    trdi_submission_release(call->submission);
-    return status;
-}
-
-static trd_status submit_inside(translate_call *call, const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
-{
-    trd_submit_options wanted;
-    TRDI_TRY(check_arguments(call));
-    TRDI_TRY(read_call_options(call, options));
-    TRDI_TRY(trdi_submit_options_read(how, call->what, &wanted));
-    TRDI_TRY(make_submission(call, &wanted));
-    call->submission->lines_up = call->lines_up;
-    const trd_status status = trdi_submission_start(call->submission, call->translator->workers, call->what, futures);
-    trdi_submission_release(call->submission);
-    return status;
+    return (translate_call){
+        .of = { .what = what, .translator = translator, .source = source, .check = check, .make = make }, .prefix = prefix, .given = options };
 }
 
 trd_status trd_translator_translate(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
-                                    const trd_decoding_options *options, trd_results **out)
+                                   const trd_decoding_options *options, trd_results **out)
 {
-    if (out != NULL) *out = NULL;
-    translate_call call = { .what = "trd_translator_translate", .translator = translator, .source = source, .prefix = prefix };
-    TRDI_TRY(begin_call(&call, out));
-    const trd_status status = run_inside(&call, options, out);
-    trdi_workers_leave(translator->workers);
-    return status;
-}
-
-static trd_status submit(translate_call *call, const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
-{
-    for (int64_t i = 0; futures != NULL && call->source != NULL && i < call->source->n; i++) futures[i] = NULL;
-    TRDI_TRY(begin_call(call, futures));
-    const trd_status status = submit_inside(call, options, how, futures);
-    trdi_workers_leave(call->translator->workers);
-    return status;
+    translate_call call = describe("trd_translator_translate", translator, source, prefix, options);
+    return trdi_making_run(&call.of, out);
 }
 
 trd_status trd_translator_submit(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
-                                 const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
+                  const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
 {
-    translate_call call = { .what = "trd_translator_submit", .translator = translator, .source = source, .prefix = prefix };
-    return submit(&call, options, how, futures);
+    translate_call call = describe("trd_translator_submit", translator, source, prefix, options);
+    return trdi_making_submit(&call.of, how, futures);
 }
 
 trd_status trdi_translate_line_up(trd_translator *translator, const trd_sequences *source, const trd_sequences *prefix,
-                                  const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
+                                 const trd_decoding_options *options, const trd_submit_options *how, trd_future **futures)
 {
-    translate_call call = { .what = "trd_translator_submit", .translator = translator, .source = source, .prefix = prefix, .lines_up = true };
-    return submit(&call, options, how, futures);
+    translate_call call = describe("trd_translator_submit", translator, source, prefix, options);
+    call.of.lines_up = true;
+    return trdi_making_submit(&call.of, how, futures);
 }
 
 /* ---- To results ---- */
