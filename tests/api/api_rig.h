@@ -40,10 +40,10 @@ static inline void rig_add(rig_batch *batch, const char *text)
     batch->sequences.tokens = batch->tokens;
 }
 
-/** The tokens of hypothesis h joined by spaces. */
+/** The tokens of hypothesis h joined by spaces, in a buffer of the thread. */
 static inline const char *rig_text(const trd_result *result, int64_t h)
 {
-    static char text[1 << 16];
+    static _Thread_local char text[1 << 16];   /* callers may be threads */
     text[0] = '\0';
     for (int64_t t = 0; t < trd_result_n_tokens(result, h); t++) {
         if (t > 0) strcat(text, " ");
